@@ -1,0 +1,78 @@
+# DRET. `make devnet` runs a local network on real data; `make test` checks everything.
+# Nothing is installed outside .venv and .cache; no compiler and no system Node are needed.
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.PHONY: setup devnet test lint unit nojit bench lock clean setup-test
+
+# The first Python 3.11 or 3.12 that really starts (a shim of another version does not).
+PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
+INSTALL := $(PIP) install --require-hashes --no-deps --no-build-isolation
+
+export NUMBA_CACHE_DIR ?= $(CURDIR)/.cache/numba
+export PYTHONHASHSEED ?= 0
+
+setup: $(VENV)/.setup
+
+$(VENV)/.python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; on Debian: apt install python3 python3-venv make"; exit 1; }
+	@echo "setup: virtual environment with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "$(PYTHON) cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
+	@touch $@
+
+$(VENV)/.build: requirements/build.txt $(VENV)/.python
+	@$(PIP) install --require-hashes --no-deps -r requirements/build.txt
+	@touch $@
+
+$(VENV)/.setup: requirements/runtime.txt pyproject.toml $(VENV)/.build
+	@echo "setup: dependencies of the node (hashed lock; about a minute)"
+	@$(INSTALL) -r requirements/runtime.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@echo "setup: compiling the kernels once"
+	@$(BIN)/python -m runtime.kernels.jit
+	@touch $@
+
+setup-test: $(VENV)/.test
+
+$(VENV)/.test: requirements/test.txt $(VENV)/.setup
+	@echo "setup: dependencies of the tests"
+	@$(INSTALL) -r requirements/test.txt
+	@touch $@
+
+devnet: setup
+	@$(BIN)/dret devnet up $(ARGS)
+
+test: lint unit nojit
+
+lint: setup-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini tests
+	$(BIN)/pyright
+
+unit: setup-test
+	$(BIN)/python -m pytest
+
+# The runtime again as plain Python: what the kernels compute must not depend on their compilation.
+nojit: setup-test
+	NUMBA_DISABLE_JIT=1 DRET_EXAMPLES=few $(BIN)/python -m pytest tests/runtime
+
+bench: setup-test
+	$(BIN)/python -m tests.bench
+
+lock: setup-test
+	for name in build runtime test; do \
+		$(BIN)/uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate \
+			--no-emit-index-url --no-emit-find-links --no-config \
+			--override requirements/overrides.txt requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+
+clean:
+	rm -rf $(VENV) .cache .devnet .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build
