@@ -1,0 +1,1 @@
+"""The node: everything that happens in time. Tasks, disk, clock and keys live here."""

@@ -1,0 +1,55 @@
+"""What can go wrong at the command line, and with which exit code a process then ends.
+
+Every message says what happened, why, and what to do next. Exit codes: 0 ok, 1 failed, 2 usage,
+3 not found, 4 node unreachable, 5 refused by the pool, 6 included but failed, 7 timed out,
+8 configuration or chain specification invalid, 9 database or keystore locked or damaged,
+10 port in use, 74 the disk refused a write that must not be lost, 130 interrupted.
+"""
+
+
+class NodeError(Exception):
+    """A failure with a message for a person and an exit code for a script."""
+
+    exit_code = 1
+
+
+class NotFound(NodeError):
+    """What was asked for does not exist."""
+
+    exit_code = 3
+
+
+class NodeUnreachable(NodeError):
+    """No node answers at the address."""
+
+    exit_code = 4
+
+
+class TimedOut(NodeError):
+    """What was awaited did not happen in time."""
+
+    exit_code = 7
+
+
+class ConfigInvalid(NodeError):
+    """A flag, a chain specification or a data folder cannot be used."""
+
+    exit_code = 8
+
+
+class StorageUnusable(NodeError):
+    """The database or the keystore is locked by another process, damaged, or of another chain."""
+
+    exit_code = 9
+
+
+class PortTaken(NodeError):
+    """Another process listens on a port the node was told to use."""
+
+    exit_code = 10
+
+
+class DiskFailed(NodeError):
+    """A write that must be durable was refused by the disk; the node stops rather than go on."""
+
+    exit_code = 74

@@ -1,0 +1,60 @@
+"""Log lines as Substrate's: one line each, time, target, message; or one JSON object each.
+
+Keys and seeds are never logged. A broken log file must not stop a validator: handlers swallow
+their own I/O errors, as the standard library does when `logging.raiseExceptions` is off.
+"""
+
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+
+LEVELS = {
+    "error": logging.ERROR,
+    "warn": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+}
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "ts": record.created,
+            "level": record.levelname.lower(),
+            "target": record.name,
+            "msg": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["error"] = self.formatException(record.exc_info)
+        return json.dumps(entry)
+
+
+class _TextFormatter(logging.Formatter):
+    default_msec_format = "%s.%03d"
+    converter = time.gmtime
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+
+def configure_logging(filters: str, log_format: str, log_file: Path | None) -> None:
+    """Set up logging for a process.
+
+    `filters` is Substrate's syntax, cut to what Python's loggers know: `info` or
+    `warn,p2p=debug`. Raises ValueError naming the part that is wrong.
+    """
+    handler: logging.Handler = (
+        logging.FileHandler(log_file) if log_file is not None else logging.StreamHandler(sys.stderr)
+    )
+    handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
+    logging.raiseExceptions = False
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    for part in filter(None, (piece.strip() for piece in filters.split(","))):
+        target, _, level = part.rpartition("=")
+        if level not in LEVELS:
+            raise ValueError(f"log filter {part!r}: level must be one of {', '.join(LEVELS)}")
+        logging.getLogger(target or None).setLevel(LEVELS[level])
