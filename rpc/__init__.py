@@ -1,0 +1,1 @@
+"""The node's JSON-RPC door: Substrate's methods over HTTP and WebSocket."""

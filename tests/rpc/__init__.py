@@ -1,0 +1,1 @@
+"""Tests of the JSON-RPC door over real sockets."""
