@@ -1,0 +1,1 @@
+"""Who may write a block and which block is final: values in, values out."""

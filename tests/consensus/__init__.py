@@ -1,0 +1,1 @@
+"""Tests of consensus: accounting against an oracle, directed cases, a simulated network."""
