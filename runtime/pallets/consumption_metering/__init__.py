@@ -1,0 +1,1 @@
+"""ConsumptionMetering: meters, their readings and what stands in for missing ones."""

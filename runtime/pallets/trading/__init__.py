@@ -1,0 +1,1 @@
+"""Trading: orders for market intervals, their clearing and their settlement."""

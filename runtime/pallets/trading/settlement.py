@@ -1,0 +1,222 @@
+"""The settlement of one market interval: a pure function of readings, positions and parameters.
+
+Invariants, for any input: every posting has a payer and a payee, so that all amounts sum to zero;
+the house, counterparty of every fill, ends at zero; every Wh through the transformer is sold or
+bought exactly once (`Settlement.residual_wh` is zero); a connection that did not trade pays exactly
+retail for its import less feed-in for its export.
+
+Left out: bilateral contracts (before the split), the pool of residuals (after it) and curtailment
+payments (last posting). Each is a step between those below and changes none of them.
+
+Energy in Wh, prices in micro-DRT per kWh, money in nano-DRT = price times Wh: exact, never divided.
+The rules and their reasons: docs/settlement.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """What energy costs a connection that did not buy or sell it on the market."""
+
+    supplier_price: int
+    """The supplier's part of the retail price."""
+
+    network_fee: int
+    """The grid operator's part of the retail price."""
+
+    feed_in_price: int
+    """What the supplier pays for export that was not sold."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZonePrices:
+    """The prices that hold for the whole zone."""
+
+    imbalance_price_max: int
+    """Price of deviations when the zone is short."""
+
+    imbalance_price_min: int
+    """Price of deviations when the zone is long."""
+
+    loss_price: int
+    """What the operator pays the supplier for energy lost beyond what the market booked."""
+
+
+class Position(NamedTuple):
+    """What the auction left a participant with."""
+
+    payable_nano: int = 0
+    """What it owes the house for its purchases less its sales; negative when it is owed."""
+
+    buy_wh: int = 0
+    sell_wh: int = 0
+
+    @property
+    def net_wh(self) -> int:
+        """Energy bought less energy sold."""
+        return self.buy_wh - self.sell_wh
+
+
+class Delivery(NamedTuple):
+    """One connection's side of an interval."""
+
+    tariff: Tariff
+    position: Position
+    import_wh: int
+    export_wh: int
+
+
+class Zone(NamedTuple):
+    """The sides of an interval that no connection has."""
+
+    prices: ZonePrices
+    supplier: Position
+    transformer_import_wh: int
+    """Into the zone."""
+
+    transformer_export_wh: int
+    rent_nano: int
+    """What the auction collected for the network (tariffs and congestion)."""
+
+    booked_loss_wh: int
+    """Energy the auction's flows lose; already paid in the prices."""
+
+
+class Split(NamedTuple):
+    """Metered energy against the position: what is covered and what deviates."""
+
+    covered_import_wh: int
+    residual_import_wh: int
+    long_wh: int
+    covered_export_wh: int
+    residual_export_wh: int
+    short_wh: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The figures of a settled interval. Amounts are what an account receives (negative: pays)."""
+
+    imbalance_price: int
+    imbalance_wh: int
+    """Sum of short less sum of long."""
+
+    measured_loss_wh: int
+    residual_wh: int
+    """Difference of the two sides of the supplier's energy balance: zero."""
+
+    splits: tuple[Split, ...]
+    amounts_nano: tuple[int, ...]
+    supplier_nano: int
+    operator_nano: int
+    house_nano: int
+
+
+class Ledger:
+    """Postings, each from a payer to a payee; parties are indices."""
+
+    __slots__ = ("nano",)
+
+    def __init__(self, parties: int) -> None:
+        self.nano = [0] * parties
+
+    def pay(self, payer: int, payee: int, amount_nano: int) -> None:
+        """Move an amount; a negative one goes the other way."""
+        self.nano[payer] -= amount_nano
+        self.nano[payee] += amount_nano
+
+
+def settle(zone: Zone, deliveries: Sequence[Delivery]) -> Settlement:
+    """Who pays what for one interval, from metered energy and the positions of the auction."""
+    splits = tuple(split(d.position.net_wh, d.import_wh, d.export_wh) for d in deliveries)
+    imbalance_wh = sum(s.short_wh - s.long_wh for s in splits)
+    price = imbalance_price(imbalance_wh, zone.prices)
+    measured_loss_wh = measured_loss(zone, deliveries)
+    ledger, (house, supplier, operator) = post(zone, deliveries, splits, price, measured_loss_wh)
+    return Settlement(
+        price,
+        imbalance_wh,
+        measured_loss_wh,
+        supplier_energy_residual(zone, splits, imbalance_wh, measured_loss_wh),
+        splits,
+        tuple(ledger.nano[: len(deliveries)]),
+        ledger.nano[supplier],
+        ledger.nano[operator],
+        ledger.nano[house],
+    )
+
+
+def split(net_wh: int, import_wh: int, export_wh: int) -> Split:
+    """Set metered energy against a net position (positive: bought).
+
+    `import - export = net + residual import - residual export + short - long`.
+    """
+    bought, sold = max(net_wh, 0), max(-net_wh, 0)
+    covered_import, covered_export = min(bought, import_wh), min(sold, export_wh)
+    return Split(
+        covered_import,
+        import_wh - covered_import,
+        bought - covered_import,
+        covered_export,
+        export_wh - covered_export,
+        sold - covered_export,
+    )
+
+
+def imbalance_price(imbalance_wh: int, prices: ZonePrices) -> int:
+    """The one price of all deviations: high when the zone is short, low when it is long."""
+    if imbalance_wh > 0:
+        return prices.imbalance_price_max
+    if imbalance_wh < 0:
+        return prices.imbalance_price_min
+    return (prices.imbalance_price_max + prices.imbalance_price_min) // 2
+
+
+def measured_loss(zone: Zone, deliveries: Sequence[Delivery]) -> int:
+    """What came in less what went out, by the meters; negative when meters disagree that much."""
+    connections = sum(d.export_wh - d.import_wh for d in deliveries)
+    return zone.transformer_import_wh - zone.transformer_export_wh + connections
+
+
+def post(
+    zone: Zone,
+    deliveries: Sequence[Delivery],
+    splits: Sequence[Split],
+    price: int,
+    measured_loss_wh: int,
+) -> tuple[Ledger, tuple[int, int, int]]:
+    """The postings of an interval; connections are parties 0 to n - 1."""
+    parties = len(deliveries)
+    house, supplier, operator = parties, parties + 1, parties + 2
+    ledger = Ledger(parties + 3)
+    imbalance_wh = 0
+    for connection, (delivery, part) in enumerate(zip(deliveries, splits, strict=True)):
+        tariff = delivery.tariff
+        deviation_wh = part.short_wh - part.long_wh
+        imbalance_wh += deviation_wh
+        ledger.pay(connection, house, delivery.position.payable_nano)
+        ledger.pay(connection, house, price * deviation_wh)
+        ledger.pay(connection, supplier, tariff.supplier_price * part.residual_import_wh)
+        ledger.pay(connection, operator, tariff.network_fee * part.residual_import_wh)
+        ledger.pay(supplier, connection, tariff.feed_in_price * part.residual_export_wh)
+    ledger.pay(supplier, house, zone.supplier.payable_nano)
+    ledger.pay(house, operator, zone.rent_nano)
+    ledger.pay(house, supplier, price * imbalance_wh)
+    extra_loss_wh = measured_loss_wh - zone.booked_loss_wh
+    ledger.pay(operator, supplier, zone.prices.loss_price * extra_loss_wh)
+    return ledger, (house, supplier, operator)
+
+
+def supplier_energy_residual(
+    zone: Zone, splits: Sequence[Split], imbalance_wh: int, measured_loss_wh: int
+) -> int:
+    """Energy through the transformer less what the supplier sold and bought of it.
+
+    Zero whenever the positions sum to the booked loss: anything else is energy from nowhere.
+    """
+    through = zone.transformer_import_wh - zone.transformer_export_wh + zone.supplier.net_wh
+    residual = sum(s.residual_import_wh - s.residual_export_wh for s in splits)
+    return through - (residual + imbalance_wh + measured_loss_wh - zone.booked_loss_wh)
