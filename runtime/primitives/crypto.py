@@ -1,0 +1,197 @@
+"""Key pairs, signatures and SS58 addresses, as Substrate's `subkey` and wallets have them.
+
+A key pair is derived from a secret URI: a mnemonic phrase (or `0x` and a 32-byte seed; the public
+development phrase if it is left out), then hard (`//name`) and soft (`/name`) junctions, then an
+optional `///password`. The same URI gives the same keys here, in `subkey` and in polkadot.js.
+
+Nothing here draws a secret, and nothing reached from executing a block signs.
+
+Leaves out: ecdsa. ed25519 verification is libsodium's, which refuses points of small order and
+non-canonical encodings; Substrate's (ZIP-215) takes some of them. No honest signer makes them.
+
+Sources: sp-core `crypto.rs`, `sr25519.rs`, `ed25519.rs`; substrate-bip39; the SS58 registry.
+"""
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import blake2b
+
+import bip39
+import sr25519
+from nacl import bindings as sodium
+from nacl.exceptions import BadSignatureError
+
+from runtime.primitives.hashing import blake2_256
+from runtime.primitives.scale import U64, codec
+
+DEV_PHRASE = "bottom drive obey lake curtain smoke basket hold race lonely fit walk"
+"""Known to everybody: the root of //Alice, //Bob and the other development accounts."""
+
+SS58_PREFIX = 42
+"""Substrate's generic address format."""
+
+_SS58_PREFIX_MAX = 16_383  # the two-byte form holds 14 bits
+_SURI = re.compile(r"(?P<root>[^/]*)(?P<path>(?://?[^/]+)*)(?:///(?P<password>.*))?", re.DOTALL)
+_JUNCTION = re.compile(r"/(/?)([^/]+)")
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+
+class Scheme(StrEnum):
+    """The signature schemes an account or a session key can have."""
+
+    SR25519 = "sr25519"
+    ED25519 = "ed25519"
+
+
+class SecretError(ValueError):
+    """A secret URI or a seed cannot be used. The message never repeats the secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A secret key, its public key and its scheme."""
+
+    scheme: Scheme
+    public: bytes
+    """32 bytes."""
+    _secret: bytes = field(repr=False)
+    """64 bytes: sr25519's scalar and nonce, or ed25519's seed and public key."""
+
+    @staticmethod
+    def from_suri(suri: str, scheme: Scheme) -> "KeyPair":
+        """The key pair of a secret URI; `SecretError` if it cannot be read."""
+        match = _SURI.fullmatch(suri)
+        if match is None:
+            raise SecretError("a secret URI is PHRASE//hard/soft///password")
+        seed = _root_seed(match["root"], match["password"] or "")
+        pair = KeyPair.from_seed(seed, scheme)
+        for is_hard, text in _JUNCTION.findall(match["path"]):
+            pair = _derive(pair, bool(is_hard), _chain_code(text))
+        return pair
+
+    @staticmethod
+    def from_seed(seed: bytes, scheme: Scheme) -> "KeyPair":
+        """The key pair of a 32-byte seed (the mini-secret of sr25519)."""
+        if len(seed) != 32:
+            raise SecretError(f"a seed has 32 bytes, not {len(seed)}")
+        if scheme is Scheme.SR25519:
+            public, secret = sr25519.pair_from_seed(seed)
+        else:
+            public, secret = sodium.crypto_sign_seed_keypair(seed)
+        return KeyPair(scheme, public, secret)
+
+    def sign(self, message: bytes) -> bytes:
+        """A signature of 64 bytes; sr25519's (context `substrate`) differ from call to call."""
+        if self.scheme is Scheme.SR25519:
+            return sr25519.sign((self.public, self._secret), message)
+        return sodium.crypto_sign(message, self._secret)[:64]
+
+
+def verify(scheme: Scheme, public: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether `signature` is one of `message` by the holder of `public`; never raises on bytes."""
+    if len(public) != 32 or len(signature) != 64:
+        return False
+    try:
+        if scheme is Scheme.SR25519:
+            return sr25519.verify(signature, message, public)
+        sodium.crypto_sign_open(signature + message, public)
+    except (ValueError, BadSignatureError):
+        return False
+    return True
+
+
+def ss58_encode(account: bytes, prefix: int = SS58_PREFIX) -> str:
+    """The address of a 32-byte account for a network's prefix."""
+    if len(account) != 32:
+        raise ValueError(f"an account has 32 bytes, not {len(account)}")
+    if not 0 <= prefix <= _SS58_PREFIX_MAX or prefix in (46, 47):
+        raise ValueError(f"SS58 prefix {prefix} is reserved or outside 0 .. {_SS58_PREFIX_MAX}")
+    if prefix < 64:
+        head = bytes([prefix])
+    else:
+        head = bytes([(prefix & 0xFC) >> 2 | 0x40, prefix >> 8 | (prefix & 3) << 6])
+    return _base58_encode(head + account + _ss58_checksum(head + account))
+
+
+def ss58_decode(text: str, prefix: int | None = None) -> bytes:
+    """The account of an address, of any network or of the one with `prefix`; else ValueError."""
+    data = _base58_decode(text)
+    head = 2 if data and data[0] & 0x40 else 1
+    if len(data) != head + 34 or data[0] & 0x80:
+        raise ValueError(f"address {text!r} does not hold a 32-byte account")
+    if data[-2:] != _ss58_checksum(data[:-2]):
+        raise ValueError(f"address {text!r} has a wrong checksum: a letter is mistyped")
+    found = data[0]
+    if head == 2:
+        found = (data[0] & 0x3F) << 2 | data[1] >> 6 | (data[1] & 0x3F) << 8
+    if prefix is not None and found != prefix:
+        raise ValueError(f"address {text!r} is for network {found}, expected {prefix}")
+    return data[head:-2]
+
+
+# --- secret URIs
+
+
+def _root_seed(root: str, password: str) -> bytes:
+    if root.startswith("0x"):
+        try:
+            seed = bytes.fromhex(root[2:])
+        except ValueError:
+            raise SecretError("the seed behind 0x is not hexadecimal") from None
+        if len(seed) != 32:
+            raise SecretError(f"a seed has 32 bytes, not {len(seed)}")
+        return seed
+    try:
+        # Substrate stretches the entropy itself, not the text of the phrase as BIP39 would.
+        return bytes(bip39.bip39_to_mini_secret(root or DEV_PHRASE, password))
+    except ValueError:
+        raise SecretError("the phrase is not a valid English BIP39 mnemonic") from None
+
+
+def _chain_code(text: str) -> bytes:
+    """The 32 bytes of a junction: a number or a text in SCALE, padded or hashed."""
+    is_number = re.fullmatch(r"[0-9]+", text, re.ASCII) and int(text) < 1 << 64
+    data = codec(U64).encode(int(text)) if is_number else codec(str).encode(text)
+    return blake2_256(data) if len(data) > 32 else data.ljust(32, b"\0")
+
+
+def _derive(pair: KeyPair, is_hard: bool, chain_code: bytes) -> KeyPair:
+    if pair.scheme is Scheme.SR25519:
+        derive = sr25519.hard_derive_keypair if is_hard else sr25519.derive_keypair
+        _, public, secret = derive((chain_code, pair.public, pair._secret), b"")
+        return KeyPair(pair.scheme, public, secret)
+    if not is_hard:
+        raise SecretError("ed25519 has no soft junctions (/name); use hard ones (//name)")
+    seed = pair._secret[:32]
+    derived = blake2_256(codec(str).encode("Ed25519HDKD") + seed + chain_code)
+    return KeyPair.from_seed(derived, pair.scheme)
+
+
+# --- SS58
+
+
+def _ss58_checksum(data: bytes) -> bytes:
+    return blake2b(b"SS58PRE" + data, digest_size=64).digest()[:2]
+
+
+def _base58_encode(data: bytes) -> str:
+    number, digits = int.from_bytes(data, "big"), ""
+    while number:
+        number, digit = divmod(number, 58)
+        digits = _BASE58[digit] + digits
+    zeros = len(data) - len(data.lstrip(b"\0"))
+    return "1" * zeros + digits
+
+
+def _base58_decode(text: str) -> bytes:
+    if len(text) > 64:  # a 36-byte address has at most 50 letters; the loop below is quadratic
+        raise ValueError(f"an address of {len(text)} letters is too long")
+    number = 0
+    for letter in text:
+        digit = _BASE58.find(letter)
+        if digit < 0:
+            raise ValueError(f"address {text!r} contains {letter!r}, which is not in base 58")
+        number = number * 58 + digit
+    zeros = len(text) - len(text.lstrip("1"))
+    return bytes(zeros) + number.to_bytes((number.bit_length() + 7) >> 3, "big")

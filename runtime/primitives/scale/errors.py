@@ -1,0 +1,9 @@
+"""What can go wrong between a value and its bytes."""
+
+
+class DecodeError(ValueError):
+    """The bytes are not the encoding of a value of the type; the sender is at fault."""
+
+
+class EncodeError(ValueError):
+    """The value is outside its type (an integer too wide, a hash too short); our code is at fault."""
