@@ -67,7 +67,7 @@ class KeyPair:
         seed = _root_seed(match["root"], match["password"] or "")
         pair = KeyPair.from_seed(seed, scheme)
         for is_hard, text in _JUNCTION.findall(match["path"]):
-            pair = _derive(pair, bool(is_hard), _chain_code(text))
+            pair = pair._derive(bool(is_hard), _chain_code(text))
         return pair
 
     @staticmethod
@@ -86,6 +86,17 @@ class KeyPair:
         if self.scheme is Scheme.SR25519:
             return sr25519.sign((self.public, self._secret), message)
         return sodium.crypto_sign(message, self._secret)[:64]
+
+    def _derive(self, is_hard: bool, chain_code: bytes) -> "KeyPair":
+        if self.scheme is Scheme.SR25519:
+            derive = sr25519.hard_derive_keypair if is_hard else sr25519.derive_keypair
+            _, public, secret = derive((chain_code, self.public, self._secret), b"")
+            return KeyPair(self.scheme, public, secret)
+        if not is_hard:
+            raise SecretError("ed25519 has no soft junctions (/name); use hard ones (//name)")
+        seed = self._secret[:32]
+        derived = blake2_256(codec(str).encode("Ed25519HDKD") + seed + chain_code)
+        return KeyPair.from_seed(derived, self.scheme)
 
 
 def verify(scheme: Scheme, public: bytes, message: bytes, signature: bytes) -> bool:
@@ -154,18 +165,6 @@ def _chain_code(text: str) -> bytes:
     is_number = re.fullmatch(r"[0-9]+", text, re.ASCII) and int(text) < 1 << 64
     data = codec(U64).encode(int(text)) if is_number else codec(str).encode(text)
     return blake2_256(data) if len(data) > 32 else data.ljust(32, b"\0")
-
-
-def _derive(pair: KeyPair, is_hard: bool, chain_code: bytes) -> KeyPair:
-    if pair.scheme is Scheme.SR25519:
-        derive = sr25519.hard_derive_keypair if is_hard else sr25519.derive_keypair
-        _, public, secret = derive((chain_code, pair.public, pair._secret), b"")
-        return KeyPair(pair.scheme, public, secret)
-    if not is_hard:
-        raise SecretError("ed25519 has no soft junctions (/name); use hard ones (//name)")
-    seed = pair._secret[:32]
-    derived = blake2_256(codec(str).encode("Ed25519HDKD") + seed + chain_code)
-    return KeyPair.from_seed(derived, pair.scheme)
 
 
 # --- SS58

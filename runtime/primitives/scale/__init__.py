@@ -34,8 +34,9 @@ Leaves out: floats and `char` (never used on chain), arrays of anything but byte
 Source: the SCALE encoding as parity-scale-codec 3 implements it.
 """
 
+from runtime.primitives.scale.annotations import one_of, shape_of
 from runtime.primitives.scale.codec import Codec, codec
-from runtime.primitives.scale.compiler import DEPTH_MAX
+from runtime.primitives.scale.decoder import DEPTH_MAX
 from runtime.primitives.scale.describe import (
     FieldDescription,
     Kind,
@@ -67,8 +68,6 @@ from runtime.primitives.scale.shapes import (
     Named,
     Shape,
     TypePath,
-    one_of,
-    shape_of,
 )
 from runtime.primitives.scale.structs import Enum, Struct, UnitEnum, make_struct
 

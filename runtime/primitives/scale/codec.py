@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from runtime.primitives.scale.annotations import shape_of, type_name
 from runtime.primitives.scale.compiler import raw_codec
 from runtime.primitives.scale.errors import DecodeError, EncodeError
-from runtime.primitives.scale.shapes import Shape, shape_of, type_name
+from runtime.primitives.scale.shapes import Shape
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm

@@ -7,8 +7,9 @@ hashable and equal for equal types, so a registry numbers shapes and describes e
 import enum
 from dataclasses import dataclass
 
+from runtime.primitives.scale.annotations import docs_of, shape_of, struct_fields, struct_info
+from runtime.primitives.scale.primitive import LENGTH_MAX
 from runtime.primitives.scale.shapes import (
-    LENGTH_MAX,
     BoolShape,
     BytesShape,
     CompactShape,
@@ -25,10 +26,6 @@ from runtime.primitives.scale.shapes import (
     TupleShape,
     UnitEnumShape,
     VecShape,
-    docs_of,
-    shape_of,
-    struct_fields,
-    struct_info,
 )
 
 
@@ -155,10 +152,11 @@ def _struct(cls: type) -> TypeDescription:
     return TypeDescription(Kind.VARIANT, _path(info.path, info.name), variants=(only,))
 
 
-def _unit_enum(cls: type) -> TypeDescription:
-    members = sorted(cls)  # type: ignore[type-var]
+def _unit_enum(cls: type[enum.IntEnum]) -> TypeDescription:
+    info = struct_info(cls)
+    members = sorted(cls, key=int)
     variants = tuple(VariantDescription(_camel(member.name), int(member)) for member in members)
-    path = _path(cls.__scale_path__, cls.__name__)
+    path = _path(info.path, info.name)
     return TypeDescription(Kind.VARIANT, path, docs=docs_of(cls), variants=variants)
 
 

@@ -6,4 +6,4 @@ class DecodeError(ValueError):
 
 
 class EncodeError(ValueError):
-    """The value is outside its type (an integer too wide, a hash too short); our code is at fault."""
+    """The value is outside its type, such as a hash too short; our own code is at fault."""

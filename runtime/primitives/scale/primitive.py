@@ -4,6 +4,7 @@ The common cases (a compact below 64, a length that fits) are written out inside
 these functions take what is left.
 """
 
+import itertools
 from typing import NoReturn
 
 from runtime.primitives.scale.errors import DecodeError, EncodeError
@@ -97,11 +98,8 @@ def refuse_depth(limit: int) -> NoReturn:
 
 def check_map(pairs: dict[object, object], keys: list[object]) -> None:
     """Refuse map keys that are not strictly ascending: equal maps must have equal bytes."""
-    if (
-        len(pairs) != len(keys)
-        or any(
-            not before < after  # type: ignore[operator]
-            for before, after in zip(keys, keys[1:], strict=False)
-        )
+    if len(pairs) != len(keys) or any(
+        not before < after  # type: ignore[operator]
+        for before, after in itertools.pairwise(keys)
     ):
         raise DecodeError("map keys are not strictly ascending")

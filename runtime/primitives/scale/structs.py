@@ -2,12 +2,13 @@
 
 import enum
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 import msgspec
 
+from runtime.primitives.scale.annotations import docs_of
 from runtime.primitives.scale.codec import codec
-from runtime.primitives.scale.shapes import EnumInfo, StructInfo, docs_of
+from runtime.primitives.scale.shapes import EnumInfo, StructInfo
 
 
 @dataclass_transform(frozen_default=True)
@@ -52,7 +53,7 @@ class StructMeta(msgspec.StructMeta):
 
 
 def _first_encode(self: Any) -> bytes:
-    cls = type(self)
+    cls = self.__class__
     cls.encode = codec(cls).encode
     return self.encode()  # type: ignore[no-any-return]
 
@@ -111,12 +112,16 @@ class Enum(Struct):
 
 
 class UnitEnum(enum.IntEnum):
-    """An enumeration whose variants carry nothing; the values are the indices on the wire."""
+    """An enumeration whose variants carry nothing; the values are the indices on the wire.
+
+    `DEMAND_RESPONSE` is shown as `DemandResponse` in the metadata.
+    """
+
+    __scale__: ClassVar[StructInfo]
 
     def __init_subclass__(cls, *, path: str = "") -> None:
         """`path` is the Rust path in the metadata."""
-        cls.__scale_unit_enum__ = True
-        cls.__scale_path__ = path
+        cls.__scale__ = StructInfo(cls.__name__, path)
 
 
 def make_struct(
