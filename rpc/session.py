@@ -1,0 +1,235 @@
+"""One client: its calls, its subscriptions, its limits. Knows messages, not sockets.
+
+`answer` takes one message (a call or a batch) and gives the reply and the subscriptions it
+opened; the transport sends the reply and then opens them, so a reply always comes first.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import trio
+
+from rpc.config import Limits
+from rpc.jsonrpc import (
+    INTERNAL_ERROR,
+    METHOD_NOT_FOUND,
+    NULL_ID,
+    OVERSIZED_BATCH,
+    OVERSIZED_BATCH_RESPONSE,
+    OVERSIZED_RESPONSE,
+    TOO_MANY_SUBSCRIPTIONS,
+    BadRequest,
+    Request,
+    RpcError,
+    encode_error,
+    encode_result,
+    encode_value,
+    is_batch,
+    parse_request,
+    split_batch,
+)
+from rpc.methods import (
+    Method,
+    Registry,
+    Subscription,
+    Unsubscription,
+    call_method,
+    call_subscription,
+    invalid_params,
+)
+from rpc.params import as_list, decode_subscription_id
+from rpc.ports import Json, Node
+from rpc.stats import UNKNOWN_METHOD, RpcStats
+from rpc.subscriptions import ChainFeed, Sink
+
+CALL_SECONDS_MAX = 30  # a light node may wait for peers; nobody waits longer for a reply
+
+logger = logging.getLogger("rpc")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all sessions of a server share."""
+
+    node: Node
+    registry: Registry
+    feed: ChainFeed
+    limits: Limits
+    stats: RpcStats
+
+
+@dataclass(slots=True)
+class Reply:
+    """What to send, and what to open afterwards. No message when only notifications came."""
+
+    message: bytes | None
+    opened: list[Sink] = field(default_factory=list[Sink])
+
+
+class Session:
+    """A client's calls over one connection.
+
+    `notify` and `start` belong to the transport; without them (HTTP) nothing can be subscribed.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        protocol: str,
+        allows_unsafe: bool,
+        notify: Callable[[bytes], None] | None = None,
+        start: Callable[[Callable[[], Awaitable[None]]], None] | None = None,
+    ) -> None:
+        self._services = services
+        self._protocol = protocol
+        self._allows_unsafe = allows_unsafe
+        self._notify = notify
+        self._start = start
+        self._sinks: dict[str, Sink] = {}
+
+    async def answer(self, message: bytes | bytearray) -> Reply:
+        """Reply to one message. Never raises for what the message holds."""
+        reply = Reply(None)
+        if is_batch(message):
+            reply.message = await self._answer_batch(message, reply.opened)
+        else:
+            reply.message = await self._answer_one(message, reply.opened)
+        return reply
+
+    def close(self) -> None:
+        """End all subscriptions."""
+        for sink in list(self._sinks.values()):
+            self.forget(sink)
+
+    @property
+    def feed(self) -> ChainFeed:
+        """Where heads come from."""
+        return self._services.feed
+
+    def notify(self, message: bytes) -> None:
+        """Send a notification; only sinks of this session call it."""
+        assert self._notify is not None, "a session without notifications opened a subscription"
+        self._notify(message)
+
+    def start(self, job: Callable[[], Awaitable[None]]) -> None:
+        """Run a subscription's task."""
+        assert self._start is not None, "a session without notifications opened a subscription"
+        self._start(job)
+
+    def forget(self, sink: Sink) -> None:
+        """End one subscription and free its place."""
+        self._sinks.pop(sink.id, None)
+        sink.close()
+
+    async def _answer_batch(self, message: bytes | bytearray, opened: list[Sink]) -> bytes | None:
+        limits = self._services.limits
+        try:
+            parts = split_batch(message)
+            if len(parts) > limits.batch_max:
+                data = f"Exceeded max limit of {limits.batch_max}"
+                raise RpcError(OVERSIZED_BATCH, "The batch request was too large", data)
+        except RpcError as error:
+            return encode_error(NULL_ID, error)
+        replies: list[bytes] = []
+        size = 2
+        for part in parts:
+            reply = await self._answer_one(part, opened)
+            # Handlers seldom wait, and a long batch must not hold the node.
+            await trio.lowlevel.checkpoint()
+            if reply is None:
+                continue
+            replies.append(reply)
+            size += len(reply) + 1
+            if size > limits.response_bytes_max:
+                for sink in opened:
+                    self.forget(sink)
+                opened.clear()
+                data = f"Exceeded max limit of {limits.response_bytes_max}"
+                too_big = RpcError(OVERSIZED_BATCH_RESPONSE, "The batch response was too big", data)
+                return encode_error(NULL_ID, too_big)
+        return b"[%b]" % b",".join(replies) if replies else None
+
+    async def _answer_one(self, message: bytes | bytearray, opened: list[Sink]) -> bytes | None:
+        try:
+            request = parse_request(message)
+        except BadRequest as error:
+            return encode_error(error.request_id, error)
+        if request is None:
+            return None
+        stats = self._services.stats
+        label = UNKNOWN_METHOD
+        try:
+            entry = self._services.registry.find(request.method)
+            label = request.method
+            stats.calls_started[self._protocol, label] += 1
+            value = await self._execute(entry, request, opened)
+        except RpcError as error:
+            stats.calls_finished[self._protocol, label, True] += 1
+            return encode_error(request.id, error)
+        stats.calls_finished[self._protocol, label, False] += 1
+        return encode_result(request.id, value)
+
+    async def _execute(
+        self, entry: Method | Subscription | Unsubscription, request: Request, opened: list[Sink]
+    ) -> bytes:
+        try:
+            with trio.fail_after(CALL_SECONDS_MAX):
+                value = encode_value(await self._call(entry, request, opened))
+        except RpcError:
+            raise
+        except trio.TooSlowError:
+            text = f"no answer within {CALL_SECONDS_MAX} s"
+            raise RpcError(INTERNAL_ERROR, "Internal error", text) from None
+        except Exception:
+            # A method that fails must not take a validator down; clients learn no internals.
+            logger.exception("method %s failed", request.method)
+            raise RpcError(INTERNAL_ERROR, "Internal error") from None
+        limit = self._services.limits.response_bytes_max
+        if len(value) > limit:
+            data = f"Exceeded max limit of {limit}"
+            raise RpcError(OVERSIZED_RESPONSE, "Response is too big", data)
+        return value
+
+    async def _call(
+        self, entry: Method | Subscription | Unsubscription, request: Request, opened: list[Sink]
+    ) -> Json:
+        if isinstance(entry, Method):
+            if entry.is_unsafe and not self._allows_unsafe:
+                text = "RPC call is unsafe to be called externally"
+                raise RpcError(METHOD_NOT_FOUND, text)
+            return await call_method(entry, self._services.node, request.params)
+        if isinstance(entry, Unsubscription):
+            return self._unsubscribe(entry, request.params)
+        return await self._subscribe(entry, request.params, opened)
+
+    async def _subscribe(self, entry: Subscription, params: object, opened: list[Sink]) -> Json:
+        limits = self._services.limits
+        if self._notify is None:
+            raise RpcError(INTERNAL_ERROR, "Internal error", "subscriptions need a WebSocket")
+        if len(self._sinks) >= limits.subscriptions_max:
+            data = f"Exceeded max limit of {limits.subscriptions_max}"
+            text = "Too many subscriptions on the connection"
+            raise RpcError(TOO_MANY_SUBSCRIPTIONS, text, data)
+        sink = Sink(self, entry.notification, limits.message_buffer)
+        self._sinks[sink.id] = sink  # counted from here on: calls run side by side
+        try:
+            await call_subscription(entry, self._services.node, sink, params)
+        except BaseException:
+            self.forget(sink)
+            raise
+        opened.append(sink)
+        return sink.id
+
+    def _unsubscribe(self, entry: Unsubscription, params: object) -> Json:
+        given = as_list(params)
+        if not given:
+            raise invalid_params("parameter 1 (subscription id) is missing")
+        try:
+            sink = self._sinks.get(decode_subscription_id(given[0]))
+        except ValueError as error:
+            raise invalid_params(f"parameter 1 (subscription id): {error}") from None
+        if sink is None or sink.notification != entry.notification:
+            return False
+        self.forget(sink)
+        return True

@@ -1,0 +1,106 @@
+"""`system_*`: the node itself.
+
+Left out: reserved peers, log filters and dry runs.
+"""
+
+from rpc.methods import method
+from rpc.params import Account, to_hex
+from rpc.ports import Json, Node
+
+KNOWN_CHAIN_TYPES = ("Development", "Local", "Live")
+
+
+@method("system_name")
+def name(node: Node) -> Json:
+    """Name of the implementation."""
+    return node.system.name()
+
+
+@method("system_version")
+def version(node: Node) -> Json:
+    """Version of the implementation."""
+    return node.system.version()
+
+
+@method("system_chain")
+def chain(node: Node) -> Json:
+    """Name of the chain."""
+    return node.system.chain()
+
+
+@method("system_chainType")
+def chain_type(node: Node) -> Json:
+    """Type of the chain; wallets offer the development accounts for two of them."""
+    kind = node.system.chain_type()
+    return kind if kind in KNOWN_CHAIN_TYPES else {"Custom": kind}
+
+
+@method("system_properties")
+def properties(node: Node) -> Json:
+    """Address format and token of the chain."""
+    return node.system.properties()
+
+
+@method("system_health")
+def health(node: Node) -> Json:
+    """Peers and synchronization; polkadot.js asks every ten seconds."""
+    return health_json(node)
+
+
+@method("system_syncState")
+def sync_state(node: Node) -> Json:
+    """Where the node started, stands and wants to go."""
+    state = node.system.sync_state()
+    return {
+        "startingBlock": state.starting_block,
+        "currentBlock": state.current_block,
+        "highestBlock": state.highest_block,
+    }
+
+
+@method("system_nodeRoles")
+def node_roles(node: Node) -> Json:
+    """Authority, full or light."""
+    return node.system.node_roles()
+
+
+@method("system_localPeerId")
+def local_peer_id(node: Node) -> Json:
+    """The node's libp2p peer id."""
+    return node.system.local_peer_id()
+
+
+@method("system_localListenAddresses")
+def local_listen_addresses(node: Node) -> Json:
+    """Where peers reach the node."""
+    return node.system.local_listen_addresses()
+
+
+@method("system_peers", unsafe=True)
+def peers(node: Node) -> Json:
+    """Connected peers; unsafe, because it tells who is connected to whom."""
+    return [
+        {
+            "peerId": peer.peer_id,
+            "roles": peer.roles,
+            "bestHash": to_hex(peer.best_hash),
+            "bestNumber": peer.best_number,
+        }
+        for peer in node.system.peers()
+    ]
+
+
+@method("system_accountNextIndex", aliases=("account_nextIndex",))
+async def account_next_index(node: Node, account: Account) -> Json:
+    """The nonce for an account's next extrinsic, the pool's included."""
+    return await node.pool.next_nonce(account)
+
+
+def health_json(node: Node) -> dict[str, Json]:
+    """The object of `system_health` and of `GET /health`."""
+    state = node.system.health()
+    return {
+        "peers": state.peers,
+        "isSyncing": state.is_syncing,
+        "shouldHavePeers": state.should_have_peers,
+    }
