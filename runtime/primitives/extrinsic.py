@@ -14,6 +14,8 @@ Leaves out: format version 5, and verification of ecdsa signatures.
 from dataclasses import dataclass
 from typing import Annotated
 
+import msgspec
+
 from runtime.primitives.block import Extrinsic
 from runtime.primitives.crypto import KeyPair, Scheme, verify
 from runtime.primitives.hashing import blake2_256
@@ -50,8 +52,7 @@ PAYLOAD_MAX = 256
 # --- era
 
 
-@dataclass(frozen=True, slots=True)
-class Era:
+class Era(msgspec.Struct, frozen=True, gc=False):
     """The blocks in which an extrinsic is valid: `period` blocks from one counted by `phase`.
 
     The encoding has room for 12 bits of phase, so with a period above 4 096 the phase is a
@@ -67,7 +68,7 @@ class Era:
     @staticmethod
     def immortal() -> "Era":
         """Valid for ever."""
-        return Era(0, 0)
+        return _IMMORTAL
 
     @staticmethod
     def mortal(period: int, current: int) -> "Era":
@@ -99,6 +100,9 @@ class Era:
         return ERA_CODEC.encode(self)
 
 
+_IMMORTAL = Era(0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class _EraCodec:
     def encode(self, value: Era) -> bytes:
@@ -114,7 +118,7 @@ class _EraCodec:
 
     def decode_from(self, data: bytes, offset: int) -> tuple[Era, int]:
         if data[offset] == 0:
-            return Era.immortal(), offset + 1
+            return _IMMORTAL, offset + 1
         if offset + 2 > len(data):
             raise DecodeError("input ends within an era")
         encoded = int.from_bytes(data[offset : offset + 2], "little")
@@ -260,8 +264,7 @@ class SignedPart(Struct):
     extra: SignedExtra
 
 
-@dataclass(frozen=True, slots=True)
-class UncheckedExtrinsic:
+class UncheckedExtrinsic(msgspec.Struct, frozen=True, gc=False):
     """A decoded extrinsic whose signature nobody has checked. Bare if `signed` is None."""
 
     signed: SignedPart | None

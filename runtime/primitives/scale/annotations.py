@@ -1,6 +1,7 @@
 """From annotations to shapes."""
 
 import enum
+import functools
 import inspect
 import types
 import typing
@@ -80,6 +81,7 @@ def struct_info(cls: object) -> StructInfo:
     return info
 
 
+@functools.cache
 def struct_fields(cls: type) -> tuple[Field, ...]:
     """The fields of a `Struct` class, with their annotations resolved."""
     hints = typing.get_type_hints(cls, include_extras=True)

@@ -62,17 +62,17 @@ def _encode_length(length: int, limit: int) -> bytes:
 
 
 _HELPERS: dict[str, Any] = {
+    "booleans": primitive.Members("bool", {0: False, 1: True}),
     "check_map": primitive.check_map,
-    "check_room": primitive.check_room,
     "compact": primitive.decode_compact,
     "encode_compact": primitive.encode_compact,
     "encode_length": _encode_length,
     "join": b"".join,
-    "refuse_bool": primitive.refuse_bool,
     "refuse_depth": primitive.refuse_depth,
     "refuse_index": primitive.refuse_index,
     "refuse_member": primitive.refuse_member,
     "refuse_option": primitive.refuse_option,
+    "refuse_room": primitive.refuse_room,
     "refuse_size": primitive.refuse_size,
     "small": tuple(primitive.encode_compact(value) for value in range(64)),
 }
@@ -131,3 +131,4 @@ def _build_enum(shape: EnumShape, raw: RawCodec) -> None:
         return encoder(value)  # type: ignore[no-any-return]
 
     raw.encode, raw.decode = encode, decode
+    raw.encoders, raw.decoders = encoders, decoders

@@ -39,7 +39,6 @@ class Decoder(Writer):
         super().__init__(raw_codec, outer)
         self.formats: list[str] = []  # the open run of fixed-size fields
         self.targets: list[str] = []
-        self.checks: list[str] = []
 
     def flush(self) -> None:
         """Write the open run of fixed-size fields."""
@@ -47,9 +46,7 @@ class Decoder(Writer):
             run = struct.Struct("<" + "".join(self.formats))
             name = self.bind("unpack", run.unpack_from)
             self.line(f"{', '.join(self.targets)}, = {name}(d, o); o += {run.size}")
-            for check in self.checks:
-                self.line(check)
-            self.formats, self.targets, self.checks = [], [], []
+            self.formats, self.targets = [], []
 
     def fixed(self, formats: str) -> list[str]:
         """Add a fixed-size field to the run: one local per value of its format."""
@@ -67,15 +64,10 @@ class Decoder(Writer):
             case FixedShape(size):
                 return self.fixed(f"{size}s")[0]
             case BoolShape():
-                (name,) = self.fixed("B")
-                self.checks.append(f"if {name} > 1: refuse_bool({name})")
-                return f"({name} == 1)"
+                return f"booleans[{self.fixed('B')[0]}]"
             case UnitEnumShape(cls):
-                (name,) = self.fixed("B")
-                members = self.bind("members", {int(member): member for member in cls})
-                refuse = f"refuse_index({name}, {cls.__name__!r})"
-                self.checks.append(f"if {name} not in {members}: {refuse}")
-                return f"{members}[{name}]"
+                table = primitive.Members(cls.__name__, {int(member): member for member in cls})
+                return f"{self.bind('members', table)}[{self.fixed('B')[0]}]"
             case TupleShape(()):
                 return "None"
             case TupleShape(items):
@@ -90,10 +82,9 @@ class Decoder(Writer):
         self.open.append(shape)
         info = struct_info(shape.cls)
         if info.index is not None:
-            (name,) = self.fixed("B")
-            self.checks.append(
-                f"if {name} != {info.index}: refuse_index({name}, {'variant ' + info.name!r})"
-            )
+            self.flush()
+            self.line(f"if d[o] != {info.index}: refuse_index(d[o], {info.name!r}, {info.index})")
+            self.line("o += 1")
         fields = self.fields(shape.cls)
         self.open.pop()
         return fields
@@ -111,11 +102,11 @@ class Decoder(Writer):
             case CompactShape():
                 return "None"
             case BytesShape(limit):
-                self.length(name, limit, 1)
-                self.line(f"{name} = d[o - {name}:o]")
+                self.span(name, limit)
+                self.line(f"{name} = d[s:o]")
             case TextShape(limit):
-                self.length(name, limit, 1)
-                self.line(f"{name} = str(d[o - {name}:o], 'utf-8')")
+                self.span(name, limit)
+                self.line(f"{name} = str(d[s:o], 'utf-8')")
             case OptionShape(inner):
                 self.option(name, inner)
             case VecShape():
@@ -135,15 +126,13 @@ class Decoder(Writer):
         self.line(f"if b & 3: {name}, o = compact(d, o, {limit})")
         self.line(f"else: {name} = b >> 2; o += 1")
 
-    def length(self, name: str, limit: int, size: int) -> None:
-        """Decode a length, check it against the bytes that remain and step over the items."""
+    def span(self, name: str, limit: int, size: int = 1) -> None:
+        """Decode a length and step over its items of `size` bytes, which then are `d[s:o]`."""
         self.compact(name, primitive.LENGTH_MAX)
-        if size:
-            self.line(f"o += {name} * {size}")
+        self.line(f"s = o; o += {name} * {size}" if size > 1 else f"s = o; o += {name}")
         is_bounded = limit < primitive.LENGTH_MAX
         condition = f"o > len(d) or {name} > {limit}" if is_bounded else "o > len(d)"
-        offset = f"o - {name} * {size}"
-        self.line(f"if {condition}: check_room({name}, {limit}, {size}, {offset}, len(d))")
+        self.line(f"if {condition}: refuse_room({name}, {limit}, len(d) - s)")
 
     def option(self, name: str, inner: Shape) -> None:
         if isinstance(inner, TupleShape) and not inner.items:
@@ -167,22 +156,20 @@ class Decoder(Writer):
         body = Decoder(self.raw_codec, self)
         expression = body.value(shape.element)
         count = self.fresh()
-        if body.lines or body.checks:
+        if body.lines:
             body.flush()
-            self.length(count, shape.length_max, 0)
-            room = f"check_room({count}, {shape.length_max}, {least}, o, len(d))"
-            self.line(f"if {count} * {least} > len(d) - o: {room}")
+            body.line(f"{name}.append({expression})")
+            self.compact(count, primitive.LENGTH_MAX)
+            condition = f"{count} > {shape.length_max} or {count} * {least} > len(d) - o"
+            self.line(f"if {condition}: refuse_room({count}, {shape.length_max}, len(d) - o)")
             self.line(f"{name} = []")
             self.line(f"for _ in range({count}):")
             self.lines += body.lines
-            body.lines = []
-            body.line(f"{name}.append({expression})")
-            self.lines += body.lines
         else:
-            # Every element has the same size and nothing to check: one call unpacks them all.
+            # Every element has the same size: one call unpacks them all.
             run = struct.Struct("<" + "".join(body.formats))
-            self.length(count, shape.length_max, run.size)
-            items = f"{self.bind('unpack', run.iter_unpack)}(d[o - {count} * {run.size}:o])"
+            self.span(count, shape.length_max, run.size)
+            items = f"{self.bind('unpack', run.iter_unpack)}(d[s:o])"
             self.line(f"{name} = [{expression} for {', '.join(body.targets)}, in {items}]")
         if shape.is_tuple:
             self.line(f"{name} = tuple({name})")
@@ -193,6 +180,8 @@ class Decoder(Writer):
         if raw.decode is None or isinstance(shape, DeferredShape):
             self.line(f"if k >= {DEPTH_MAX}: refuse_depth({DEPTH_MAX})")
             self.line(f"{name}, o = {self.bind('raw', raw)}.decode(d, o, k + 1)")
+        elif raw.decoders:
+            self.line(f"{name}, o = {self.bind('decoders', raw.decoders)}[d[o]](d, o + 1, k)")
         else:
             self.line(f"{name}, o = {self.bind('decode', raw.decode)}(d, o, k)")
 

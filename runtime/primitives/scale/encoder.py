@@ -118,7 +118,16 @@ class Encoder(Writer):
             case CustomShape(codec):
                 self.parts.append(f"{self.bind('custom', codec)}.encode({value})")
             case _:
-                self.parts.append(f"{self.bind('raw', self.raw_codec(shape))}.encode({value})")
+                self.call(name, shape, value)
+
+    def call(self, name: str, shape: Shape, value: str) -> None:
+        """Encode by the function of `shape`: an enumeration, or a type that contains itself."""
+        raw = self.raw_codec(shape)
+        if raw.encoders:
+            encoders = self.bind("encoders", raw.encoders)
+            self.parts.append(f"{encoders}[({name} := {value}).__class__]({name})")
+        else:
+            self.parts.append(f"{self.bind('raw', raw)}.encode({value})")
 
     def items(self, collection: str, limit: int) -> None:
         """The length of a collection."""

@@ -12,6 +12,9 @@ from runtime.primitives.scale.errors import DecodeError, EncodeError
 COMPACT_MAX = (1 << 536) - 1
 """The format's own limit: 67 bytes follow the length byte at most."""
 
+_LEAST = (0, 1 << 6, 1 << 14)
+"""The smallest integers of the forms of one, two and four bytes."""
+
 LENGTH_MAX = (1 << 32) - 1
 """Lengths are Compact<u32>."""
 
@@ -36,17 +39,16 @@ def decode_compact(data: bytes, offset: int, limit: int = COMPACT_MAX) -> tuple[
         raise DecodeError(f"input of {len(data)} bytes ends before a compact integer")
     first = data[offset]
     mode = first & 3
-    if mode == 3:
-        start, end = offset + 1, offset + 5 + (first >> 2)
-        value = int.from_bytes(data[start:end], "little")
-        least = max(1 << 30, 1 << 8 * (end - start - 1))
-    else:
-        end = offset + (1 << mode)
-        value = int.from_bytes(data[offset:end], "little") >> 2
-        least = (0, 1 << 6, 1 << 14)[mode]
+    end = offset + (5 + (first >> 2) if mode == 3 else 1 << mode)
     if end > len(data):
         raise DecodeError(f"input of {len(data)} bytes ends within a compact integer")
-    if value < least:
+    if mode == 3:
+        value = int.from_bytes(data[offset + 1 : end], "little")
+        is_shortest = value >= 1 << 30 and data[end - 1] != 0
+    else:
+        value = int.from_bytes(data[offset:end], "little") >> 2
+        is_shortest = value >= _LEAST[mode]
+    if not is_shortest:
         raise DecodeError(f"compact integer {value} at byte {offset} is not in its shortest form")
     if value > limit:
         raise DecodeError(f"compact integer {value} at byte {offset} is above {limit}")
@@ -68,17 +70,26 @@ def refuse_member(value: object, name: str) -> NoReturn:
     raise EncodeError(f"{value!r} is not a member of {name}")
 
 
-def check_room(length: int, limit: int, size: int, offset: int, available: int) -> None:
-    """Refuse a decoded length above `limit`, or whose items of `size` bytes cannot be there."""
+class Members(dict[int, object]):
+    """The members of an enumeration by their index; an unknown index is a `DecodeError`."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str, members: dict[int, object]) -> None:
+        """Members of the enumeration `name`."""
+        super().__init__(members)
+        self.name = name
+
+    def __missing__(self, index: int) -> NoReturn:
+        """Called by the subscript; refuses the index."""
+        raise DecodeError(f"{self.name} has no variant {index}")
+
+
+def refuse_room(length: int, limit: int, available: int) -> NoReturn:
+    """Refuse a decoded length above its limit, or whose items cannot be in the input."""
     if length > limit:
-        raise DecodeError(f"{length} items before byte {offset}, at most {limit} are allowed")
-    if offset + length * size > available:
-        raise DecodeError(f"{length} items announced, {available - offset} bytes remain")
-
-
-def refuse_bool(value: int) -> NoReturn:
-    """Refuse a boolean that is neither 0 nor 1."""
-    raise DecodeError(f"byte {value} is not a boolean")
+        raise DecodeError(f"{length} items announced, at most {limit} are allowed")
+    raise DecodeError(f"{length} items announced, {available} bytes remain")
 
 
 def refuse_option(value: int) -> NoReturn:
@@ -86,9 +97,9 @@ def refuse_option(value: int) -> NoReturn:
     raise DecodeError(f"byte {value} is not an Option")
 
 
-def refuse_index(value: int, name: str) -> NoReturn:
-    """Refuse an index that no variant of the enumeration `name` has."""
-    raise DecodeError(f"{name} has no variant {value}")
+def refuse_index(value: int, name: str, expected: int) -> NoReturn:
+    """Refuse another variant where only the one called `name` may be."""
+    raise DecodeError(f"variant {value}, expected {name} ({expected})")
 
 
 def refuse_depth(limit: int) -> NoReturn:

@@ -30,6 +30,10 @@ class RawCodec:
     """Value to bytes."""
     decode: Callable[[bytes, int, int], tuple[Any, int]] | None = None
     """Input, offset and depth to value and the offset behind it."""
+    encoders: dict[type, Any] = field(default_factory=dict[type, Any])
+    """Of an enumeration: for each class of a variant its `encode`."""
+    decoders: list[Any] = field(default_factory=list[Any])
+    """Of an enumeration: for each index byte the `decode` of the fields behind it."""
     sources: list[str] = field(default_factory=list[str])
 
 
