@@ -81,7 +81,15 @@ def _make(shape: Shape, name: str) -> Codec[Any]:
 _DECODE_FAULTS = (struct.error, IndexError, ValueError)
 
 # A value of another type or width than its annotation.
-_ENCODE_FAULTS = (struct.error, ValueError, TypeError, AttributeError, LookupError, RecursionError)
+_ENCODE_FAULTS = (
+    struct.error,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 def _decode_error(name: str, data: bytes, error: Exception) -> DecodeError:

@@ -1,0 +1,1 @@
+"""Tests of the primitives: codec, hashes, keys, blocks, extrinsics and votes."""
