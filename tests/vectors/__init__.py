@@ -1,0 +1,1 @@
+"""Known answers of other implementations, each with its source."""
