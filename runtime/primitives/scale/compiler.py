@@ -122,13 +122,15 @@ def _build_enum(shape: EnumShape, raw: RawCodec) -> None:
         encoders[cls] = _function("def function(v):", encoder, raw)
 
     def decode(data: bytes, offset: int, depth: int) -> tuple[Any, int]:
-        return decoders[data[offset]](data, offset + 1, depth)  # type: ignore[no-any-return]
+        decoded: tuple[Any, int] = decoders[data[offset]](data, offset + 1, depth)
+        return decoded
 
     def encode(value: Any) -> bytes:
         encoder = encoders.get(value.__class__)
         if encoder is None:
             primitive.refuse_member(value, info.name)
-        return encoder(value)  # type: ignore[no-any-return]
+        encoded: bytes = encoder(value)
+        return encoded
 
     raw.encode, raw.decode = encode, decode
     raw.encoders, raw.decoders = encoders, decoders

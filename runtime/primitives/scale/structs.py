@@ -49,13 +49,15 @@ class StructMeta(msgspec.StructMeta):
         # Each class gets its own: the first call replaces them by the compiled functions.
         cls.encode = _first_encode
         cls.decode = classmethod(_first_decode)
-        return cls  # type: ignore[no-any-return]
+        made: StructMeta = cls
+        return made
 
 
 def _first_encode(self: Any) -> bytes:
     cls = self.__class__
     cls.encode = codec(cls).encode
-    return self.encode()  # type: ignore[no-any-return]
+    encoded: bytes = self.encode()
+    return encoded
 
 
 def _first_decode(cls: Any, data: bytes) -> Any:
@@ -136,4 +138,5 @@ def make_struct(
     """A `Struct` class from data: name, field annotations in order, and a docstring."""
     namespace = {"__annotations__": dict(fields), "__doc__": docs or None, "__module__": __name__}
     made: Any = StructMeta(name, (Struct,), namespace, path=path, index=index, unnamed=unnamed)
-    return made  # type: ignore[no-any-return]
+    cls: type[Struct] = made
+    return cls

@@ -100,6 +100,12 @@ KEYS = [
     (tuple[U8, bool], st.tuples(st.integers(0, 255), st.booleans())),
 ]
 
+
+def generic(origin: Any, *arguments: Any) -> Any:
+    """`origin[arguments]`, made while the test runs."""
+    return origin[arguments if len(arguments) > 1 else arguments[0]]
+
+
 _names = iter(f"Struct{number}" for number in range(1 << 30))
 
 
@@ -112,20 +118,21 @@ def typed(draw: st.DrawFn, depth: int = 3) -> Typed:
     match draw(st.sampled_from(["list", "tuple of one", "option", "tuple", "dict", "struct"])):
         case "list":
             tp, values = draw(inner)
-            return list[tp], st.lists(values, max_size=4)
+            return generic(list, tp), st.lists(values, max_size=4)
         case "tuple of one":
             tp, values = draw(inner)
-            return tuple[tp, ...], st.lists(values, max_size=4).map(tuple)
+            return generic(tuple, tp, ...), st.lists(values, max_size=4).map(tuple)
         case "option":
             tp, values = draw(st.sampled_from(LEAVES))
             return tp | None, st.none() | values
         case "tuple":
             parts = draw(st.lists(inner, min_size=1, max_size=4))
-            items = tuple[tuple(tp for tp, _ in parts)]  # type: ignore[misc]
-            return items, st.tuples(*(values for _, values in parts))
+            return generic(tuple, *(tp for tp, _ in parts)), st.tuples(
+                *(values for _, values in parts)
+            )
         case "dict":
             (key, keys), (tp, values) = draw(st.sampled_from(KEYS)), draw(inner)
-            return dict[key, tp], st.dictionaries(keys, values, max_size=4)
+            return generic(dict, key, tp), st.dictionaries(keys, values, max_size=4)
         case _:
             parts = draw(st.lists(inner, min_size=1, max_size=5))
             fields = {f"field{position}": tp for position, (tp, _) in enumerate(parts)}
