@@ -159,6 +159,47 @@ class CatchUp(Struct):
     base_number: BlockNumber
 
 
+# --- digest items
+
+
+class GrandpaLog(Enum):
+    """The data of a `Consensus` digest item, from the runtime to GRANDPA."""
+
+
+class ScheduledChange(GrandpaLog, index=1):
+    """When this block and `delay` more are finalized, the next set votes."""
+
+    next_authorities: list[tuple[AuthorityId, U64]]
+    """With their weights, which are all 1 on this chain."""
+    delay: BlockNumber
+
+
+class ForcedChange(GrandpaLog, index=2):
+    """As a scheduled change, but without waiting for finality, which has stalled."""
+
+    best_finalized: BlockNumber
+    next_authorities: list[tuple[AuthorityId, U64]]
+    delay: BlockNumber
+
+
+class VoterDisabled(GrandpaLog, index=3, unnamed=True, name_in_metadata="OnDisabled"):
+    """The voter at this place of the set is passed over."""
+
+    authority_index: U64
+
+
+class Pause(GrandpaLog, index=4, unnamed=True):
+    """Stop voting after this many blocks; this chain never says so."""
+
+    delay: BlockNumber
+
+
+class Resume(GrandpaLog, index=5, unnamed=True):
+    """Vote again after this many blocks; this chain never says so."""
+
+    delay: BlockNumber
+
+
 # --- gossip
 
 Bitmap = Annotated[bytes, MaxLen(VOTERS_MAX // 8)]

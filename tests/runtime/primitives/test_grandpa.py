@@ -2,6 +2,9 @@
 
 import pytest
 
+from runtime.primitives.aura import ENGINE_ID as AURA_ENGINE_ID
+from runtime.primitives.aura import AuraLog, AuthoritiesChange, AuthorityDisabled, PreDigest
+from runtime.primitives.block import PreRuntime
 from runtime.primitives.grandpa import (
     CatchUp,
     CatchUpRequest,
@@ -10,18 +13,24 @@ from runtime.primitives.grandpa import (
     CommitMessage,
     CommitTarget,
     CompactCommit,
+    ForcedChange,
     GossipMessage,
+    GrandpaLog,
     Justification,
     Message,
     NeighbourV2,
+    Pause,
     Precommit,
     Prevote,
     PrimaryPropose,
+    Resume,
     RoundVotes,
+    ScheduledChange,
     SignedMessage,
     SignedPrecommit,
     SignedPrevote,
     Vote,
+    VoterDisabled,
     vote_payload,
 )
 from runtime.primitives.scale import DecodeError
@@ -111,3 +120,43 @@ def test_a_justification_round_trips() -> None:
 
     assert len(justification.encode()) == 8 + 36 + 1 + 132 + 1
     assert Justification.decode(justification.encode()) == justification
+
+
+@pytest.mark.parametrize(
+    ("log", "encoded"),
+    [
+        (
+            ScheduledChange([(VOTER, 1)], 2),
+            "01" + "04" + VOTER.hex() + "0100000000000000" + "02000000",
+        ),
+        (ForcedChange(9, [], 2), "02" + "09000000" + "00" + "02000000"),
+        (VoterDisabled(3), "03" + "0300000000000000"),
+        (Pause(1), "04" + "01000000"),
+        (Resume(1), "05" + "01000000"),
+    ],
+)
+def test_messages_of_the_runtime_to_grandpa_have_the_bytes_of_substrate(
+    log: GrandpaLog, encoded: str
+) -> None:
+    assert log.encode().hex() == encoded
+    assert GrandpaLog.decode(bytes.fromhex(encoded)) == log
+
+
+@pytest.mark.parametrize(
+    ("log", "encoded"),
+    [
+        (AuthoritiesChange([VOTER, HASH]), "01" + "08" + VOTER.hex() + HASH.hex()),
+        (AuthorityDisabled(3), "02" + "03000000"),
+    ],
+)
+def test_messages_of_the_runtime_to_aura_have_the_bytes_of_substrate(
+    log: AuraLog, encoded: str
+) -> None:
+    assert log.encode().hex() == encoded
+    assert AuraLog.decode(bytes.fromhex(encoded)) == log
+
+
+def test_the_slot_of_a_block_is_its_pre_runtime_digest() -> None:
+    item = PreRuntime(AURA_ENGINE_ID, PreDigest(290_000_000).encode())
+
+    assert item.encode().hex() == "066175726120800c491100000000"
