@@ -9,13 +9,14 @@ from runtime.primitives.block import (
     Consensus,
     Digest,
     DigestItem,
+    Extrinsic,
     Header,
     Other,
     PreRuntime,
     RuntimeEnvironmentUpdated,
     Seal,
 )
-from runtime.primitives.scale import DecodeError, EncodeError, codec
+from runtime.primitives.scale import DecodeError, EncodeError, codec, describe, shape_of
 
 HASHES = st.binary(min_size=32, max_size=32)
 ENGINES = st.binary(min_size=4, max_size=4)
@@ -80,3 +81,10 @@ def test_a_block_whose_extrinsic_is_cut_off_is_refused() -> None:
 
     with pytest.raises(DecodeError, match="announces 3 bytes, 2 remain"):
         Block.decode(whole[:-1])
+
+
+def test_an_extrinsic_is_described_as_opaque_bytes() -> None:
+    opaque = describe(Extrinsic)
+
+    assert opaque.path == ("sp_runtime", "OpaqueExtrinsic")
+    assert [field.shape for field in opaque.fields] == [shape_of(bytes)]

@@ -165,3 +165,10 @@ def test_addresses_that_are_none_are_refused_with_the_reason(text: str, reason: 
 def test_reserved_address_prefixes_are_refused(prefix: int) -> None:
     with pytest.raises(ValueError, match="SS58 prefix"):
         ss58_encode(bytes(32), prefix)
+
+
+def test_seeds_and_accounts_of_another_length_are_refused() -> None:
+    with pytest.raises(SecretError, match="a seed has 32 bytes, not 31"):
+        KeyPair.from_seed(bytes(31), Scheme.SR25519)
+    with pytest.raises(ValueError, match="an account has 32 bytes, not 33"):
+        ss58_encode(bytes(33))

@@ -12,6 +12,7 @@ from runtime.primitives.scale import (
     U32,
     U64,
     Compact,
+    Deferred,
     Doc,
     Enum,
     FixedBytes,
@@ -184,6 +185,10 @@ def test_a_variant_alone_is_described_by_its_enumeration() -> None:
 
     assert describe(Only) == describe(Family)
     assert describe(Placed).variants[0].index == 4
+
+
+def test_a_deferred_type_is_described_by_what_it_stands_for() -> None:
+    assert describe(Annotated[object, Deferred(lambda: Order)]) == describe(Order)
 
 
 def test_addresses_and_signatures_look_as_wallets_demand() -> None:

@@ -80,6 +80,12 @@ def test_an_immortal_era_is_one_zero_byte_and_was_always_born() -> None:
     assert (era.birth(1_000), era.death(1_000)) == (0, None)
 
 
+def test_half_an_era_is_refused() -> None:
+    for data in (b"", b"\x05"):
+        with pytest.raises(DecodeError):
+            codec(EraField).decode(data)
+
+
 @pytest.mark.parametrize(
     "era",
     [Era(3, 0), Era(2, 0), Era(64, 64), Era(64, -1), Era(1 << 17, 0), Era(8_192, 1), Era(0, 1)],

@@ -223,11 +223,41 @@ def test_an_announced_length_allocates_nothing_before_it_is_checked(tp: Any, len
     assert peak < 16_384
 
 
+class Endless(Struct):
+    """A type without values: each would contain another."""
+
+    inner: "Endless"
+
+
 def test_types_whose_values_may_take_no_bytes_cannot_be_repeated() -> None:
-    for element in (None, tuple[()], make_struct("Empty", {})):
-        tp = generic(list, element)
+    nothings = (type(None), tuple[()], generic(Compact, None), make_struct("Empty", {}), Endless)
+    for tp in (generic(list, element) for element in nothings):
         with pytest.raises(TypeError, match="no bytes"):
             codec(tp)
+
+
+def test_a_type_without_values_decodes_from_nothing() -> None:
+    with pytest.raises(DecodeError, match="nested deeper"):
+        Endless.decode(b"")
+
+
+def test_the_unit_takes_no_bytes() -> None:
+    assert codec(None).encode(None) == b""
+    assert codec(None).decode(b"") is None
+    assert codec(tuple[U8, None, Compact[None], U8]).encode((1, None, None, 2)) == b"\1\2"
+    assert codec(tuple[U8, None, Compact[None], U8]).decode(b"\1\2") == (1, None, None, 2)
+
+
+def test_an_option_of_the_unit_is_refused_because_none_would_have_two_meanings() -> None:
+    with pytest.raises(TypeError, match="both of its values would be None"):
+        codec(tuple[()] | None)
+
+
+def test_maps_are_written_in_the_order_of_their_keys() -> None:
+    colours = codec(dict[Colour, U8])
+
+    assert colours.encode({Colour.BLUE: 1, Colour.RED: 2}).hex() == "080002ff01"
+    assert colours.decode(bytes.fromhex("080002ff01")) == {Colour.RED: 2, Colour.BLUE: 1}
 
 
 # --- types that contain themselves
@@ -406,6 +436,13 @@ def test_variants_need_an_index_of_their_own_that_fits_in_a_byte() -> None:
 
         class TooLarge(Family, index=256):
             pass
+
+
+def test_an_enumeration_is_made_of_structs_with_an_index() -> None:
+    with pytest.raises(TypeError, match="Point has no index"):
+        one_of("Wrong", [Point])
+    with pytest.raises(TypeError, match="is not a Struct"):
+        one_of("Wrong", [int])
 
 
 def test_a_variant_cannot_join_after_the_codec_was_made() -> None:
