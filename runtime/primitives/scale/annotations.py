@@ -157,7 +157,7 @@ def _generic(origin: Any, args: tuple[Any, ...], limit: int) -> Shape:
         if len(args) == 2 and args[1] is ...:
             return VecShape(shape_of(args[0]), limit, is_tuple=True)
         return TupleShape(tuple(shape_of(item) for item in args))
-    if origin in (typing.Union, types.UnionType):
+    if origin in _UNIONS:
         inner = [item for item in args if item is not type(None)]
         if len(inner) == 1 and len(args) == 2:
             return OptionShape(shape_of(inner[0]))
@@ -209,15 +209,16 @@ def _rust_name(base: Any, markers: tuple[Any, ...]) -> str:
     return _RUST_NAMES.get(base, getattr(base, "__name__", str(base)))
 
 
+_UNIONS = (typing.Union, types.UnionType)
 _RUST_NAMES: dict[object, str] = {str: "String", bytes: "Vec<u8>", None: "()", type(None): "()"}
 
 
 def _rust_generic(origin: Any, args: tuple[Any, ...], limit: int) -> str:
-    names = [type_name(item) for item in args if item not in (..., type(None))]
+    names = [type_name(item) for item in args if item is not ...]
+    if origin in _UNIONS:
+        return f"Option<{next(name for name in names if name != '()')}>"
     if origin is dict:
         return f"BTreeMap<{', '.join(names)}>"
-    if type(None) in args:
-        return f"Option<{names[0]}>"
     if origin is tuple and ... not in args:
         return f"({', '.join(names)})"
     return f"{'Vec' if limit == LENGTH_MAX else 'BoundedVec'}<{names[0]}>"
