@@ -214,9 +214,9 @@ _RUST_NAMES: dict[object, str] = {str: "String", bytes: "Vec<u8>", None: "()", t
 
 
 def _rust_generic(origin: Any, args: tuple[Any, ...], limit: int) -> str:
-    names = [type_name(item) for item in args if item is not ...]
     if origin in _UNIONS:
-        return f"Option<{next(name for name in names if name != '()')}>"
+        return f"Option<{type_name(next(item for item in args if item is not type(None)))}>"
+    names = [type_name(item) for item in args if item is not ...]
     if origin is dict:
         return f"BTreeMap<{', '.join(names)}>"
     if origin is tuple and ... not in args:
