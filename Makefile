@@ -42,6 +42,8 @@ setup-test: $(VENV)/.test
 $(VENV)/.test: requirements/test.txt $(VENV)/.setup
 	@echo "setup: dependencies of the tests"
 	@$(INSTALL) -r requirements/test.txt
+	@# libp2p needs trio-typing, which brings stubs of an old trio; they would hide trio's own types.
+	@rm -rf $(VENV)/lib/python3.*/site-packages/trio-stubs
 	@touch $@
 
 devnet: setup

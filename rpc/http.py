@@ -83,6 +83,9 @@ class HttpConnection:
             if isinstance(event, h11.ConnectionClosed):
                 return None
             assert isinstance(event, h11.Request), f"h11 gave {event!r} before a request"
+            # h11 bounds a head only while it is incomplete; one that came at once passes it.
+            if sum(len(name) + len(value) for name, value in event.headers) > HEAD_BYTES_MAX:
+                raise HttpError(431, f"The headers are larger than {HEAD_BYTES_MAX} bytes.")
             self._is_head = event.method == b"HEAD"
             return HttpRequest(
                 event.method.decode("ascii"),

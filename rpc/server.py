@@ -113,11 +113,11 @@ class Server:
         if request.method == "POST":
             await self._answer_call(connection, request, cors)
             return
+        if request.method not in ("GET", "OPTIONS"):
+            raise HttpError(405, "Used HTTP Method is not allowed. POST or GET is required.")
         await connection.read_body(0)
         if request.method == "OPTIONS":
             await connection.respond(200, b"", headers=[*cors, *PREFLIGHT])
-        elif request.method != "GET":
-            raise HttpError(405, "Used HTTP Method is not allowed. POST or GET is required.")
         elif request.path in ("/health", "/health/readiness", "/health/liveness"):
             status, body = self._health(request.path)
             await connection.respond(status, body, headers=cors)

@@ -230,7 +230,7 @@ class FakeState:
             return bytes.fromhex("040e000000")
         if name == "TransactionPaymentApi_query_info":
             size = int.from_bytes(data[-4:], "little")
-            return bytes.fromhex("0284d717") + b"\x00" + (size * 10).to_bytes(16, "little")
+            return bytes.fromhex("0284d717") + bytes(2) + (size * 10).to_bytes(16, "little")
         if name == "TransactionPaymentApi_query_fee_details":
             parts = b"".join(n.to_bytes(16, "little") for n in (1, 20, 300))
             return b"\x01" + parts if len(data) > 8 else b"\x00"
