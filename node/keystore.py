@@ -70,6 +70,10 @@ class Keystore:
         self._keys[key_type, pair.public] = pair
         return pair
 
+    def inspect(self, key_type: str, suri: str) -> bytes:
+        """The public key a secret URI has under `key_type`; nothing is stored."""
+        return _pair_of(key_type, suri).public
+
     def get(self, key_type: str, public: bytes) -> KeyPair | None:
         """The key pair with this public key, or None when it is not ours."""
         return self._keys.get((key_type, public))

@@ -1,0 +1,53 @@
+"""All settings of a node, in one frozen record. Names and defaults are Substrate's flags."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """What `dret node run` was told. Ports of 0 let the system choose (tests)."""
+
+    chain: Path
+    """The chain specification file."""
+
+    base_path: Path
+    name: str = "node"
+    is_validator: bool = False
+    dev_key: str | None = None
+    """A development key (//Alice …) held in memory for this run."""
+
+    force_authoring: bool = False
+
+    listen_address: str = "127.0.0.1"
+    port: int = 30333
+    node_key: bytes | None = None
+    """Seed of the network identity; None: the one stored under base_path, made when missing."""
+
+    reserved_nodes: tuple[str, ...] = ()
+    bootnodes: tuple[str, ...] = ()
+    in_peers: int = 25
+    out_peers: int = 15
+
+    rpc_port: int = 9944
+    rpc_address: str = "127.0.0.1"
+    rpc_methods: str = "auto"
+    rpc_cors: tuple[str, ...] = field(
+        default=("http://localhost:*", "http://127.0.0.1:*", "https://polkadot.js.org")
+    )
+    rpc_max_connections: int = 100
+    rpc_max_request_mib: int = 15
+    rpc_max_response_mib: int = 15
+    rpc_max_subscriptions_per_connection: int = 1_024
+
+    prometheus_port: int | None = 9615
+    state_pruning: int | None = 256
+    """How many finalized states are kept; None is `archive`."""
+
+    keystore_path: Path | None = None
+    password: str | None = None
+    parent_fd: int | None = None
+    """Lifeline: the node ends when the other end of this pipe closes."""
+
+    wall_clock_offset_ms: int = 0
+    """For drills with a wrong clock."""
