@@ -1,0 +1,83 @@
+"""The welfare problem of docs/auction.md as a linear program, solved by HiGHS.
+
+Losses are factors and everything is real-valued: the relaxation whose optimum bounds the exact
+clearing from above (up to rounding), and equals it where nothing is lost on the way.
+"""
+
+import highspy
+import numpy as np
+
+from tests.oracles.auction_reference import MILLION, Book, Result, Tree
+
+
+def optimum(tree: Tree, book: Book) -> float:
+    """Greatest welfare in nano: value to bidders, less cost to offerers, less tariffs."""
+    orders, buses = len(book.bus), len(tree.parent)
+    edges = range(1, buses)
+    columns = orders + 2 * (buses - 1)  # fills, then per edge: sent up, sent down
+    gain = np.zeros(columns)
+    upper = np.zeros(columns)
+    entries: list[tuple[int, int, float]] = []  # (bus, column, coefficient) of the balances
+    for o in range(orders):
+        gain[o] = book.price[o] if book.isbid[o] else -book.price[o]
+        upper[o] = book.qty[o]
+        entries.append((book.bus[o], o, -1.0 if book.isbid[o] else 1.0))
+    for e in edges:
+        up, down = orders + 2 * (e - 1), orders + 2 * (e - 1) + 1
+        kept = 1 - tree.loss_ppm[e] / MILLION
+        gain[up], gain[down] = -tree.tariff[e] * kept, -tree.tariff[e]
+        upper[up], upper[down] = tree.cap_up[e], tree.cap_down[e]
+        entries += [(e, up, -1.0), (e, down, kept)]
+        entries += [(tree.parent[e], up, kept), (tree.parent[e], down, -1.0)]
+    return solve(gain, upper, entries, buses)
+
+
+def solve(
+    gain: np.ndarray, upper: np.ndarray, entries: list[tuple[int, int, float]], rows: int
+) -> float:
+    if gain.size == 0:
+        return 0.0  # HiGHS calls a program without columns empty, not optimal
+    solver = highspy.Highs()
+    solver.setOptionValue("output_flag", False)
+    program = highspy.HighsLp()
+    program.num_col_, program.num_row_ = gain.size, rows
+    program.col_cost_, program.col_lower_, program.col_upper_ = gain, np.zeros(gain.size), upper
+    program.row_lower_ = program.row_upper_ = np.zeros(rows)
+    program.sense_ = highspy.ObjSense.kMaximize
+    entries.sort()
+    starts = np.searchsorted([row for row, _, _ in entries], range(rows + 1))
+    program.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    program.a_matrix_.start_ = starts
+    program.a_matrix_.index_ = np.array([column for _, column, _ in entries], dtype=np.int32)
+    program.a_matrix_.value_ = np.array([value for _, _, value in entries])
+    solver.passModel(program)
+    solver.run()
+    assert solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
+    return float(solver.getInfo().objective_function_value)
+
+
+def welfare(tree: Tree, book: Book, result: Result) -> int:
+    """The welfare of an exact clearing, in nano."""
+    value = sum(
+        (1 if isbid else -1) * price * fill
+        for price, isbid, fill in zip(book.price, book.isbid, result.fill, strict=True)
+    )
+    return value - sum(
+        tariff * abs(y) for tariff, y in zip(tree.tariff, result.received_parent, strict=True)
+    )
+
+
+def rounding_bound(tree: Tree, book: Book, result: Result) -> float:
+    """How far the exact clearing may stay below the optimum, in nano.
+
+    Per edge 1 Wh at the dearest price that can appear, and 1 micro per kWh of rounded level prices
+    on everything that flows.
+    """
+    factor = [1.0] * len(tree.parent)
+    for e in range(1, len(tree.parent)):
+        factor[e] = factor[tree.parent[e]] / (1 - tree.loss_ppm[e] / MILLION)
+    a = max(factor)
+    dearest = max(book.price, default=0)
+    edges = len(tree.parent) - 1
+    flows = sum(result.sent) + sum(result.fill)
+    return edges * (dearest * a + 1) * a + flows * a
