@@ -1,0 +1,1 @@
+"""State: keys and values under a Substrate trie root, with nested transactions over them."""
