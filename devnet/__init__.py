@@ -1,0 +1,1 @@
+"""The local network: supervisor, scenarios, simulated homes, replay, data."""

@@ -1,0 +1,141 @@
+"""Which processes a local network has, where they live and which ports they take.
+
+Everything here follows from the options alone: the same options give the same names, keys, ports
+and folders. The keys are publicly known development keys; a network with them is worth nothing.
+"""
+
+import hashlib
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from node.errors import ConfigInvalid, PortTaken
+
+RPC_PORT, P2P_PORT, METRICS_PORT = 9944, 30333, 9615
+PORT_BLOCK_STEP = 100
+PORT_BLOCKS_MAX = 20  # how many blocks of ports are tried before giving up
+WINDOWS = ("spring", "summer", "winter")
+VALIDATORS = (
+    ("alice", "Utility North", "//Alice"),
+    ("bob", "Utility South", "//Bob"),
+    ("charlie", "Utility East", "//Charlie"),
+    ("dave", "Utility West", "//Dave"),
+)
+PROSUMERS = (("sunny-street", "Sunny Street"), ("wind-coop", "Wind Co-op"))
+HOMES = "homes"
+
+
+@dataclass(frozen=True, slots=True)
+class DevnetOptions:
+    """What `dret devnet up` was asked for."""
+
+    scenario: str = "semiurb4"
+    window: str = "spring"
+    data: Path = Path(__file__).parent / "data"
+    trader_wh: int = 60_000
+    root: Path = Path(".devnet")
+    fresh: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this network is kept."""
+        return self.root / self.scenario
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """One node process."""
+
+    name: str
+    title: str
+    role: str
+    """authority or full."""
+    rpc_port: int
+    p2p_port: int
+    metrics_port: int
+    suri: str | None
+    """The development key of a validator."""
+
+    @property
+    def rpc_url(self) -> str:
+        """The WebSocket address of the node."""
+        return f"ws://127.0.0.1:{self.rpc_port}"
+
+    @property
+    def node_seed(self) -> bytes:
+        """The seed of the network identity: 32 bytes that follow from the name."""
+        return node_seed(self.name)
+
+
+def node_seed(name: str) -> bytes:
+    """The seed of the network identity of a node of this name."""
+    return hashlib.sha256(f"dret devnet/node/{name}/p2p".encode()).digest()
+
+
+def plan_nodes(shift: int = 0) -> list[NodePlan]:
+    """The six nodes with their ports moved by `shift`."""
+    people = [(name, title, "authority", suri) for name, title, suri in VALIDATORS]
+    people += [(name, title, "full", None) for name, title in PROSUMERS]  # type: ignore[misc]
+    return [
+        NodePlan(
+            name,
+            title,
+            role,
+            RPC_PORT + shift + index,
+            P2P_PORT + shift + index,
+            METRICS_PORT + shift + index,
+            suri,
+        )
+        for index, (name, title, role, suri) in enumerate(people)
+    ]
+
+
+def plan_free_nodes() -> list[NodePlan]:
+    """The six nodes on the first block of ports that is free. Raises `PortTaken`."""
+    taken: list[int] = []
+    for block in range(PORT_BLOCKS_MAX):
+        nodes = plan_nodes(block * PORT_BLOCK_STEP)
+        taken = [
+            port
+            for node in nodes
+            for port in (node.rpc_port, node.p2p_port, node.metrics_port)
+            if not is_port_free(port)
+        ]
+        if not taken:
+            return nodes
+    raise PortTaken(
+        f"No free block of ports: {PORT_BLOCKS_MAX} blocks from {RPC_PORT} on were tried, in the "
+        f"last one {taken} are in use. Stop what listens there (dret devnet down)."
+    )
+
+
+def is_port_free(port: int) -> bool:
+    """Whether a process could listen on this port of the loopback interface now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def check_options(options: DevnetOptions) -> None:
+    """Raise `ConfigInvalid` for an option that cannot work."""
+    if options.window not in WINDOWS:
+        raise ConfigInvalid(
+            f"There is no window {options.window!r}; choose one of {', '.join(WINDOWS)}."
+        )
+    if options.trader_wh < 0:
+        raise ConfigInvalid(f"--trader-wh is {options.trader_wh}; it must be 0 (off) or more Wh.")
+    grids = sorted(path.stem.removeprefix("grid_") for path in options.data.glob("grid_*.csv"))
+    if options.scenario not in grids:
+        raise ConfigInvalid(
+            f"There is no grid {options.scenario!r} in {options.data}: found "
+            f"{', '.join(grids) or 'no grid_NAME.csv at all'}."
+        )
+
+
+def as_json(node: NodePlan) -> dict[str, object]:
+    """A node for `state.json`."""
+    return asdict(node)

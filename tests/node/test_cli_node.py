@@ -1,0 +1,113 @@
+"""Flags of `dret node run`: which are refused, and the settings they stand for."""
+
+from pathlib import Path
+from typing import Any
+
+import asyncclick as click
+import pytest
+
+from node.cli.node import DEV_ACCOUNTS, check_flags, make_config, run
+from node.errors import ConfigInvalid
+from rpc.config import DEFAULT_ORIGINS
+
+
+async def flags_of(*arguments: str) -> dict[str, Any]:
+    context = await run.make_context("run", list(arguments))
+    return dict(context.params)
+
+
+async def config_of(*arguments: str, temporary: Path | None = None) -> Any:
+    flags = await flags_of("--chain", "spec.json", *arguments)
+    check_flags(flags)
+    return make_config(flags, temporary)
+
+
+async def test_a_development_name_makes_a_validator_with_that_key() -> None:
+    config = await config_of("--charlie", "--base-path", "x")
+
+    assert config.is_validator
+    assert config.dev_key == "//Charlie"
+    assert config.name == "Charlie"
+
+
+async def test_defaults_are_those_of_substrate_on_loopback() -> None:
+    config = await config_of("-d", "x")
+
+    assert (config.port, config.rpc_port, config.prometheus_port) == (30333, 9944, 9615)
+    assert config.rpc_address == "127.0.0.1"
+    assert config.state_pruning == 256
+    assert config.rpc_cors == DEFAULT_ORIGINS
+    assert not config.is_validator
+
+
+async def test_the_development_chain_forces_authoring_and_needs_no_peers(tmp_path: Path) -> None:
+    config = await config_of("--dev", temporary=tmp_path)
+
+    assert config.force_authoring and config.is_single
+    assert config.base_path == tmp_path
+    assert config.dev_key == "//Alice"
+    assert config.rpc_cors is None
+
+
+async def test_addresses_and_keys_are_read(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("07" * 32 + "\n")
+
+    config = await config_of(
+        *("-d", "x", "--listen-addr", "/ip4/0.0.0.0/tcp/7", "--node-key-file", str(key)),
+        *("--unsafe-rpc-external", "--state-pruning", "archive", "--no-prometheus"),
+    )
+
+    assert (config.listen_address, config.port) == ("0.0.0.0", 7)
+    assert config.node_key == b"\x07" * 32
+    assert config.rpc_address == "0.0.0.0"
+    assert config.state_pruning is None
+    assert config.prometheus_port is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--alice", "--bob"), "--alice, --bob"),
+        (("--alice", "--rpc-external"), "shouldn't be used if the node is running as a validator"),
+        (("--dev", "--base-path", "x"), "--dev and --base-path"),
+        (("--tmp", "--base-path", "x"), "--tmp and --base-path"),
+        (("--node-key", "00", "--node-key-file", "x"), "--node-key and --node-key-file"),
+        (("--no-prometheus", "--prometheus-external"), "exclude each other"),
+    ],
+)
+async def test_flags_that_contradict_each_other_are_refused(
+    arguments: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(click.UsageError, match=message):
+        check_flags(await flags_of("--chain", "x", *arguments))
+
+
+async def test_a_node_without_a_chain_is_told_what_to_pass() -> None:
+    with pytest.raises(click.UsageError, match="Pass --chain FILE"):
+        check_flags(await flags_of("--alice"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--state-pruning", "3"), "--state-pruning 3: expected archive or a number from 16"),
+        (("--listen-addr", "0.0.0.0"), "expected /ip4/ADDRESS/tcp/PORT"),
+        (("--listen-addr", "/ip4/0.0.0.0/tcp/99999"), "expected /ip4/ADDRESS/tcp/PORT"),
+        (("--node-key", "0x12"), "a network key has 32 bytes, not 1"),
+        (("--node-key", "zz"), "--node-key"),
+        (("--node-key-file", "nowhere"), "--node-key-file nowhere cannot be read"),
+        (("--password-filename", "nowhere"), "--password-filename nowhere cannot be read"),
+    ],
+)
+async def test_values_that_cannot_be_used_are_named(
+    arguments: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ConfigInvalid, match=message):
+        await config_of("-d", "x", *arguments)
+
+
+def test_there_is_a_flag_for_each_development_account() -> None:
+    names = {parameter.name for parameter in run.params}
+
+    assert set(DEV_ACCOUNTS) <= names
