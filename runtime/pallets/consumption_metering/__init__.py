@@ -1,1 +1,503 @@
-"""ConsumptionMetering: meters, their readings and what stands in for missing ones."""
+"""ConsumptionMetering: meters, their readings, and what stands in for missing ones.
+
+A meter is an account of its own, bound to a connection by the owner and the operator. After each
+market interval it reports both registers and the interval's energies; a reading is accepted when
+it passes the checks below, in this order:
+
+1. the signer is a bound meter, and the interval is later than the last one it reported;
+2. the interval is over, and its settlement is not due yet;
+3. no register ran backwards, and each moved by the interval's energy within 1 Wh (more if readings
+   before it are missing);
+4. nothing is negative (by type);
+5. the energies fit the connection.
+
+The transformer (connection 0) is metered by the operator in the same way.
+
+Invariants: accepted intervals of a meter rise; over any stretch of time the registers moved by what
+was accepted or estimated plus the recorded differences.
+
+Left out: the rules that only mark a reading as suspect (spikes, runs of zeros, high-low), edits.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Protocol
+
+from msgspec.structs import replace
+
+from runtime import frame
+from runtime.frame import (
+    U16,
+    U64,
+    AccountId,
+    Blake2_128Concat,
+    Compact,
+    ConnectionId,
+    EnergyWh,
+    Identity,
+    IntervalIndex,
+    MaxLen,
+    Pallet,
+    Pays,
+    Signed,
+    SignedEnergyWh,
+    StorageMap,
+    StorageValue,
+    api,
+    call,
+)
+from runtime.frame.traits import Clock
+from runtime.pallets.consumption_metering.estimation import Shares, estimate, with_day
+from runtime.pallets.consumption_metering.records import (
+    NO_DAYS,
+    NOTHING,
+    READINGS_KEPT_MAX,
+    Meter,
+    Metered,
+    MeterProposal,
+    Method,
+    Reading,
+    SlotHistory,
+)
+from runtime.pallets.producer_registration import (
+    CONNECTIONS_MAX,
+    TRANSFORMER,
+    Connection,
+    account_of,
+)
+
+READING_INTERVALS = 3
+"""A reading of interval k is accepted until interval k + 3 starts; then k is settled."""
+
+REGISTER_TOLERANCE_WH = 1  # registers round down on their own
+SLOTS_PER_DAY = 96
+DAYS_PER_WEEK = 7
+WORKING_DAYS = 5
+
+
+class MeterProposed(frame.Event, index=0):
+    """An owner names the meter of its connection."""
+
+    connection: ConnectionId
+    proposal: MeterProposal
+
+
+class MeterBound(frame.Event, index=1):
+    """The operator countersigned: readings of this account count for the connection."""
+
+    connection: ConnectionId
+    account: AccountId
+
+
+class ReadingAccepted(frame.Event, index=2):
+    """A reading passed all checks."""
+
+    connection: ConnectionId
+    interval: IntervalIndex
+    import_wh: EnergyWh
+    export_wh: EnergyWh
+
+
+class GapClosed(frame.Event, index=3):
+    """A reading after missing ones was settled: what registers counted beyond the estimates."""
+
+    connection: ConnectionId
+    interval: IntervalIndex
+    import_difference_wh: SignedEnergyWh
+    export_difference_wh: SignedEnergyWh
+
+
+class UnknownMeter(frame.Error, index=0):
+    """The signer is not bound to a connection as its meter."""
+
+
+class ReadingExists(frame.Error, index=1):
+    """The meter has reported this interval already."""
+
+
+class ReadingOutOfSequence(frame.Error, index=2):
+    """The meter has reported a later interval already."""
+
+
+class ReadingTooEarly(frame.Error, index=3):
+    """The interval is not over yet."""
+
+
+class ReadingTooLate(frame.Error, index=4):
+    """Settlement of the interval is due: it goes on with an estimate."""
+
+
+class RegisterBackwards(frame.Error, index=5):
+    """A register is below its last accepted value."""
+
+
+class RegisterMismatch(frame.Error, index=6):
+    """A register did not move by the interval's energy (within 1 Wh), or by less across a gap."""
+
+
+class ReadingAboveCapacity(frame.Error, index=7):
+    """More energy than the connection can carry in one interval."""
+
+
+class MeterInUse(frame.Error, index=8):
+    """The account is bound to a connection already."""
+
+
+class MeterProposalNotFound(frame.Error, index=9):
+    """No meter is proposed for this connection."""
+
+
+class NotConnectionOwner(frame.Error, index=10):
+    """Only the owner of a connection names its meter (for the transformer: the operator)."""
+
+
+class TooManyReadings(frame.Error, index=11):
+    """64 readings of this meter wait for settlement; it catches up with eight in each block."""
+
+
+class Registry(Protocol):
+    """What this pallet asks about connections."""
+
+    def count(self) -> int:
+        """Connections have the numbers below it."""
+        ...
+
+    def connection(self, number: int) -> Connection | None:
+        """A connection by its number."""
+        ...
+
+    def operator_account(self) -> AccountId:
+        """The grid operator."""
+        ...
+
+    def check_operator(self, who: AccountId) -> None:
+        """Refuse everyone but the grid operator."""
+        ...
+
+
+class Config(frame.Config):
+    clock: Clock
+    """Time of the block."""
+
+    registry: Registry
+    """The connections."""
+
+    market_interval_ms: U64
+    """Length of a market interval; it always means a quarter hour of energy."""
+
+    genesis_interval: IntervalIndex
+    """A Monday's first interval: days and working days are counted from it."""
+
+
+class ConsumptionMetering(Pallet[Config]):
+    meters: StorageMap[ConnectionId, Meter | None, Identity]
+    """The meter of each connection. Identity hasher: connections are numbered by the chain."""
+
+    connection_of: StorageMap[AccountId, ConnectionId | None, Blake2_128Concat]
+    """The connection of each bound meter."""
+
+    proposals: StorageMap[ConnectionId, MeterProposal | None, Identity]
+    """Meters that wait for the operator; a later proposal replaces an earlier one."""
+
+    settled_through: StorageValue[IntervalIndex]
+    """The latest settled interval."""
+
+    same_slot: StorageMap[
+        U16, Annotated[tuple[SlotHistory, ...], MaxLen(CONNECTIONS_MAX)], Identity
+    ]
+    """Per quarter hour of working days (0-95) and weekends (96-191): history by connection."""
+
+    def genesis(self, config: Mapping[str, Any]) -> None:
+        """`operator_meter`: account that meters the transformer. `meters`: objects `connection`,
+        `account`, optionally `import_register_wh` and `export_register_wh` (default 0).
+        """
+        if "operator_meter" in config:
+            self.bind_meter(TRANSFORMER, MeterProposal(account_of(config["operator_meter"]), 0, 0))
+        for entry in config.get("meters", []):
+            registers = (entry.get("import_register_wh", 0), entry.get("export_register_wh", 0))
+            if self.config.registry.connection(entry["connection"]) is None:
+                raise ValueError(f"meter of connection {entry['connection']}, which is not there")
+            self.bind_meter(
+                entry["connection"], MeterProposal(account_of(entry["account"]), *registers)
+            )
+
+    @call(0, weight=100_000_000)
+    def propose_meter(
+        self,
+        who: Signed,
+        connection: Compact[ConnectionId],
+        meter: AccountId,
+        import_register_wh: Compact[EnergyWh],
+        export_register_wh: Compact[EnergyWh],
+    ) -> None:
+        """Name the account that will report for one's connection, with what its registers show.
+
+        Emits `MeterProposed`. Fails with `NotConnectionOwner` or `MeterInUse`.
+        """
+        if who != self.owner_of_meter(connection):
+            raise NotConnectionOwner
+        if self.connection_of[meter] is not None:
+            raise MeterInUse
+        proposal = MeterProposal(meter, import_register_wh, export_register_wh)
+
+        self.proposals[connection] = proposal
+        self.deposit_event(MeterProposed(connection, proposal))
+
+    @call(1, weight=100_000_000)
+    def confirm_meter(self, who: Signed, connection: Compact[ConnectionId]) -> None:
+        """Bind the proposed meter, as the operator. It replaces the one before.
+
+        Emits `MeterBound`. Fails with the registry's `NotOperator`, `MeterProposalNotFound` or
+        `MeterInUse`.
+        """
+        self.config.registry.check_operator(who)
+        proposal = self.proposals[connection]
+        if proposal is None:
+            raise MeterProposalNotFound
+
+        del self.proposals[connection]
+        self.bind_meter(connection, proposal)
+        self.deposit_event(MeterBound(connection, proposal.account))
+
+    @call(2, weight=150_000_000, feeless=True)
+    def submit_reading(
+        self,
+        who: Signed,
+        interval: Compact[IntervalIndex],
+        import_register_wh: Compact[EnergyWh],
+        export_register_wh: Compact[EnergyWh],
+        import_wh: Compact[EnergyWh],
+        export_wh: Compact[EnergyWh],
+    ) -> Pays:
+        """Report an interval: both registers at its end and its energies. Signed by the meter.
+
+        Free when it is accepted: a meter has one accepted reading per interval. Emits
+        `ReadingAccepted`. Fails, in this order, with `UnknownMeter`, `ReadingExists`,
+        `ReadingOutOfSequence`, `ReadingTooEarly`, `ReadingTooLate`, `RegisterBackwards`,
+        `RegisterMismatch`, `ReadingAboveCapacity`, `TooManyReadings`.
+        """
+        connection = self.connection_of[who]
+        meter = None if connection is None else self.meters[connection]
+        if connection is None or meter is None:
+            raise UnknownMeter
+        self.check_sequence(meter, interval)
+        self.check_window(interval)
+        import_gap = register_gap(meter.import_register_wh, import_register_wh, import_wh)
+        export_gap = register_gap(meter.export_register_wh, export_register_wh, export_wh)
+        is_next = not meter.is_fresh and interval == meter.last_interval + 1
+        check_gaps(import_gap, export_gap, is_next)
+        self.check_capacity(connection, import_wh, export_wh)
+        follows = interval if meter.is_fresh else meter.last_interval
+        reading = Reading(interval, import_wh, export_wh, follows, import_gap, export_gap)
+
+        self.meters[connection] = replace(
+            meter,
+            import_register_wh=import_register_wh,
+            export_register_wh=export_register_wh,
+            last_interval=interval,
+            is_fresh=False,
+            readings=self.with_reading(meter.readings, reading),
+        )
+        self.deposit_event(ReadingAccepted(connection, interval, import_wh, export_wh))
+        return Pays.NO
+
+    @api("ConsumptionMetering_meters")
+    def list_meters(self) -> list[Meter | None]:
+        """The meter of each connection, by its number."""
+        return [self.meters[number] for number in range(self.config.registry.count())]
+
+    # Checks of a reading.
+
+    def check_sequence(self, meter: Meter, interval: int) -> None:
+        """Refuse an interval the meter has passed."""
+        if interval == meter.last_interval:
+            raise ReadingExists
+        if interval < meter.last_interval:
+            raise ReadingOutOfSequence
+
+    def check_window(self, interval: int) -> None:
+        """Refuse an interval that is not over, whose settlement is due, or before the chain."""
+        now_ms, length_ms = self.config.clock.now(), self.config.market_interval_ms
+        if now_ms < (interval + 1) * length_ms:
+            raise ReadingTooEarly
+        is_due = now_ms >= (interval + READING_INTERVALS) * length_ms
+        if is_due or interval < self.config.genesis_interval:
+            raise ReadingTooLate
+
+    def check_capacity(self, number: int, import_wh: int, export_wh: int) -> None:
+        """Refuse more energy than the connection can carry."""
+        connection = self.registered(number)
+        if import_wh > connection.import_wh_max or export_wh > connection.export_wh_max:
+            raise ReadingAboveCapacity
+
+    def with_reading(self, readings: tuple[Reading, ...], new: Reading) -> tuple[Reading, ...]:
+        """The readings to keep: those not settled, behind the latest settled one, and `new`."""
+        settled = self.settled_through.get()
+        first = 0
+        while first + 1 < len(readings) and readings[first + 1].interval <= settled:
+            first += 1
+        if len(readings) - first >= READINGS_KEPT_MAX:
+            raise TooManyReadings
+        return (*readings[first:], new)
+
+    # Binding.
+
+    def owner_of_meter(self, connection: int) -> AccountId | None:
+        """Who names the meter of a connection; None if there is no such connection."""
+        if connection == TRANSFORMER:
+            return self.config.registry.operator_account()
+        registered = self.config.registry.connection(connection)
+        return None if registered is None else registered.account
+
+    def bind_meter(self, connection: int, proposal: MeterProposal) -> None:
+        """Let a meter report for a connection from now on."""
+        if self.connection_of[proposal.account] is not None:
+            raise MeterInUse
+        registers = (proposal.import_register_wh, proposal.export_register_wh)
+        old = self.meters[connection]
+        if old is None:
+            meter = Meter(proposal.account, *registers, 0, True, 0, 0, 0, 0, ())
+        else:
+            del self.connection_of[old.account]
+            meter = replace(
+                old,
+                account=proposal.account,
+                import_register_wh=registers[0],
+                export_register_wh=registers[1],
+                is_fresh=True,
+            )
+        self.meters[connection] = meter
+        self.connection_of[proposal.account] = connection
+
+    # Settlement.
+
+    def close_interval(self, interval: int, booked_loss_wh: int) -> list[Metered]:
+        """What each connection, by its number, is settled with; missing readings are estimated.
+
+        Intervals have to come in rising order, each once.
+        """
+        slot = self.slot_of(interval)
+        count = self.config.registry.count()
+        history = list(self.same_slot[slot])
+        history += [NO_DAYS] * (count - len(history))
+        metered = [NOTHING] * count
+        unknown: list[int] = []
+        shares = Shares()
+        for number in range(1, count):
+            connection = self.registered(number)
+            energy = self.close_meter(number, connection, interval, history[number])
+            if energy is None:
+                unknown.append(number)
+                continue
+            metered[number] = energy
+            if energy.method == Method.METERED:
+                history[number] = with_day(history[number], energy)
+                shares.add(connection, energy)
+        for number in unknown:
+            energy = shares.share_of(self.registered(number))
+            metered[number] = energy
+            self.note_estimate(number, energy)
+        metered[TRANSFORMER] = self.close_transformer(interval, metered, booked_loss_wh)
+        self.same_slot[slot] = tuple(history)
+        self.settled_through.set(interval)
+        return metered
+
+    def close_transformer(
+        self, interval: int, metered: list[Metered], booked_loss_wh: int
+    ) -> Metered:
+        """The transformer's reading; if it is missing, what balances the zone."""
+        meter = self.meters[TRANSFORMER]
+        if meter is not None:
+            reading = reading_of(meter, interval)
+            if reading is not None:
+                self.close_gap(TRANSFORMER, meter, reading)
+                return Metered(reading.import_wh, reading.export_wh, Method.METERED)
+        net_wh = booked_loss_wh + sum(m.import_wh - m.export_wh for m in metered[1:])
+        energy = Metered(max(net_wh, 0), max(-net_wh, 0), Method.BALANCE)
+        if meter is not None:
+            self.note_estimate(TRANSFORMER, energy)
+        return energy
+
+    def close_meter(
+        self, number: int, connection: Connection, interval: int, history: SlotHistory
+    ) -> Metered | None:
+        """The reading of a connection for an interval, or its estimate; None: nothing is known."""
+        meter = self.meters[number]
+        if meter is None:
+            return NOTHING
+        reading = reading_of(meter, interval)
+        if reading is not None:
+            self.close_gap(number, meter, reading)
+            return Metered(reading.import_wh, reading.export_wh, Method.METERED)
+        energy = estimate(meter, interval, history)
+        if energy is None:
+            return None
+        capped = Metered(
+            min(energy.import_wh, connection.import_wh_max),
+            min(energy.export_wh, connection.export_wh_max),
+            energy.method,
+        )
+        self.note_estimate(number, capped)
+        return capped
+
+    def note_estimate(self, number: int, energy: Metered) -> None:
+        """Remember what was settled without a reading, until a register tells the truth."""
+        meter = self.meters[number]
+        assert meter is not None, "only bound meters are estimated"
+        self.meters[number] = replace(
+            meter,
+            estimated_import_wh=meter.estimated_import_wh + energy.import_wh,
+            estimated_export_wh=meter.estimated_export_wh + energy.export_wh,
+        )
+
+    def registered(self, number: int) -> Connection:
+        """A connection below the count."""
+        connection = self.config.registry.connection(number)
+        assert connection is not None, "connections are numbered without gaps"
+        return connection
+
+    def close_gap(self, number: int, meter: Meter, reading: Reading) -> None:
+        """Record what the registers counted beyond what was settled, up to a reading."""
+        estimated = (meter.estimated_import_wh, meter.estimated_export_wh)
+        import_wh, export_wh = reading.gap_import_wh, reading.gap_export_wh
+        if reading.follows == reading.interval:
+            import_wh, export_wh = estimated  # an exchanged meter does not know
+        import_wh -= estimated[0]
+        export_wh -= estimated[1]
+        if not (import_wh or export_wh or any(estimated)):
+            return
+        self.meters[number] = replace(
+            meter,
+            estimated_import_wh=0,
+            estimated_export_wh=0,
+            difference_import_wh=meter.difference_import_wh + import_wh,
+            difference_export_wh=meter.difference_export_wh + export_wh,
+        )
+        if reading.interval - reading.follows > 1:
+            self.deposit_event(GapClosed(number, reading.interval, import_wh, export_wh))
+
+    def slot_of(self, interval: int) -> int:
+        """Quarter hour of the day type: 0-95 for working days, 96-191 for weekends."""
+        day, slot = divmod(interval - self.config.genesis_interval, SLOTS_PER_DAY)
+        return slot if day % DAYS_PER_WEEK < WORKING_DAYS else SLOTS_PER_DAY + slot
+
+
+def reading_of(meter: Meter, interval: int) -> Reading | None:
+    """The accepted reading of an interval."""
+    for reading in meter.readings:
+        if reading.interval == interval:
+            return reading
+    return None
+
+
+def register_gap(before_wh: int, after_wh: int, energy_wh: int) -> int:
+    """What a register moved beyond an interval's energy."""
+    if after_wh < before_wh:
+        raise RegisterBackwards
+    return after_wh - before_wh - energy_wh
+
+
+def check_gaps(import_gap: int, export_gap: int, is_next: bool) -> None:
+    """Refuse registers that do not fit the interval; across missing readings they may gain."""
+    for gap in (import_gap, export_gap):
+        if gap < -REGISTER_TOLERANCE_WH or (is_next and gap > REGISTER_TOLERANCE_WH):
+            raise RegisterMismatch

@@ -12,13 +12,24 @@ know the facts):
 2. *same slot*: mean of the same quarter hour on up to three latest days of the same type (working
    day or weekend) that have a reading for it.
 3. *last valid*: the latest reading before.
-4. *no history*: zero, because nothing is known.
+4. *profile*: a meter that never reported has its share in what the others metered: of their import
+   by import capacity, of their export by the rated power of its sources.
+5. *no history*: zero, because there is no meter, or nobody metered anything.
 
 Both registers of a meter follow one rule. Energy in Wh per interval.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from runtime.pallets.consumption_metering.records import (
+    Meter,
+    Metered,
+    Method,
+    Reading,
+    SlotHistory,
+)
+from runtime.pallets.producer_registration import Connection
 
 GAP_INTERPOLATED_MAX = 8
 """Two hours: across longer gaps a straight line says little about a household."""
@@ -60,3 +71,95 @@ def on_line(before: Sample, after: Sample, interval: int) -> int:
 def mean(energies_wh: Sequence[int]) -> int:
     """The mean, rounded down."""
     return sum(energies_wh) // len(energies_wh)
+
+
+def estimate(meter: Meter, interval: int, history: SlotHistory) -> Metered | None:
+    """What stands in for a missing reading by rules 1 to 3; None if the meter never reported."""
+    before = [reading for reading in meter.readings if reading.interval < interval]
+    after = [reading for reading in meter.readings if reading.interval > interval]
+    if before and after and is_short_gap(before[-1], after[0]):
+        return interpolate_reading(meter, interval, before[-1], after[0])
+    if history.days > 0:
+        return Metered(*same_slot_mean(history), Method.SAME_SLOT)
+    if before:
+        return Metered(before[-1].import_wh, before[-1].export_wh, Method.LAST_VALID)
+    return None
+
+
+def is_short_gap(before: Reading, after: Reading) -> bool:
+    """Whether the registers tell how much energy fell between two readings, and not too much."""
+    missing = after.interval - before.interval - 1
+    return after.follows == before.interval and missing <= GAP_INTERPOLATED_MAX
+
+
+def interpolate_reading(meter: Meter, interval: int, before: Reading, after: Reading) -> Metered:
+    """Both energies by interpolation."""
+    import_wh = interpolate(
+        interval,
+        Sample(before.interval, before.import_wh),
+        Sample(after.interval, after.import_wh),
+        after.gap_import_wh,
+        meter.estimated_import_wh,
+    )
+    export_wh = interpolate(
+        interval,
+        Sample(before.interval, before.export_wh),
+        Sample(after.interval, after.export_wh),
+        after.gap_export_wh,
+        meter.estimated_export_wh,
+    )
+    return Metered(import_wh, export_wh, Method.INTERPOLATED)
+
+
+def same_slot_mean(history: SlotHistory) -> tuple[int, int]:
+    """Mean import and export of the days on record."""
+    days = history.days
+    imports = (history.import_1_wh, history.import_2_wh, history.import_3_wh)
+    exports = (history.export_1_wh, history.export_2_wh, history.export_3_wh)
+    return mean(imports[:days]), mean(exports[:days])
+
+
+class Shares:
+    """What was metered in an interval, to be a profile for those of whom nothing is known."""
+
+    __slots__ = ("export_wh", "import_wh", "import_wh_max", "source_w")
+
+    def __init__(self) -> None:
+        self.import_wh = 0
+        self.import_wh_max = 0
+        self.export_wh = 0
+        self.source_w = 0
+
+    def add(self, connection: Connection, energy: Metered) -> None:
+        """Count a metered connection."""
+        self.import_wh += energy.import_wh
+        self.import_wh_max += connection.import_wh_max
+        self.export_wh += energy.export_wh
+        self.source_w += connection.source_w
+
+    def share_of(self, connection: Connection) -> Metered:
+        """What a connection like those metered would have taken and given, within its limits."""
+        import_wh = export_wh = 0
+        if self.import_wh_max:
+            import_wh = self.import_wh * connection.import_wh_max // self.import_wh_max
+        if self.source_w:
+            export_wh = self.export_wh * connection.source_w // self.source_w
+        method = Method.PROFILE if self.import_wh_max or self.source_w else Method.NO_HISTORY
+        return Metered(
+            min(import_wh, connection.import_wh_max),
+            min(export_wh, connection.export_wh_max),
+            method,
+        )
+
+
+def with_day(history: SlotHistory, energy: Metered) -> SlotHistory:
+    """The history with a metered day in front."""
+    return SlotHistory(
+        min(history.days + 1, SAME_SLOT_DAYS),
+        energy.import_wh,
+        history.import_1_wh,
+        history.import_2_wh,
+        energy.export_wh,
+        history.export_1_wh,
+        history.export_2_wh,
+    )
