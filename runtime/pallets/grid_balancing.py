@@ -1,0 +1,360 @@
+"""GridBalancing: the grid's tree, the energy contracted over each of its edges, measured balance.
+
+Bus 0 is the medium-voltage side of the transformer; every other bus has the edge to its parent.
+Per market interval and edge two sums are kept over the calls of the auction: `net_export`, what
+leaves the child's end, and `received`, what arrives at the parent's end (negative: what is sent
+down). The capacity that is left for the next call follows from the first.
+
+What was metered flows physically: a power-flow sweep over the same tree says what should have been
+lost, and a measured balance far from that points to a wrong meter.
+
+Invariants: at every bus its own contracted injection and what its children deliver add up to its
+net export (zero at the root); the net flow respects the capacity at its sending end after each
+call; no more arrives than the net flow delivers.
+
+Left out: congestion forecasts, flexibility, emergency.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from operator import add
+from typing import Annotated, Any
+
+import numpy as np
+
+from runtime import frame
+from runtime.frame import (
+    U32,
+    U64,
+    BusIndex,
+    EnergyWh,
+    Identity,
+    IntervalIndex,
+    MaxLen,
+    Pallet,
+    Ppm,
+    SignedEnergyWh,
+    StorageMap,
+    StorageValue,
+    Struct,
+    api,
+)
+from runtime.kernels.auction import (
+    LOSS_PPM_MAX,
+    TARIFF_MAX,
+    TreeArrays,
+    deliver,
+    export_map,
+    residual_capacities,
+    send_for,
+)
+from runtime.kernels.tree_flow import Feeder, SweepBoundsError, sweep
+
+BUSES_MAX = 1_024  # a low-voltage zone has tens to some hundreds of buses
+BOOK_WH_MAX = 2**35  # above the largest book
+CAPACITY_WH_MAX = BOOK_WH_MAX - 1  # more capacity can never bind
+AMPLIFICATION_MAX = 64
+"""How many Wh have to be fed in anywhere for one Wh to arrive elsewhere, at most: the largest book
+times this stays within the range for which clearing is exact."""
+
+LOSS_TOLERANCE_PPM = 30_000
+"""3 % of the transformer's energy: above it a difference is no measuring error."""
+
+PPM = 1_000_000
+
+
+class Topology(Struct):
+    """The tree of buses. Entry i > 0 of each list also describes the edge from i to its parent."""
+
+    parent: Annotated[tuple[BusIndex, ...], MaxLen(BUSES_MAX)]
+    cap_up: Annotated[tuple[EnergyWh, ...], MaxLen(BUSES_MAX)]
+    """Most energy sent towards the root in one interval."""
+
+    cap_down: Annotated[tuple[EnergyWh, ...], MaxLen(BUSES_MAX)]
+    loss_ppm: Annotated[tuple[Ppm, ...], MaxLen(BUSES_MAX)]
+    tariff: Annotated[tuple[U32, ...], MaxLen(BUSES_MAX)]
+    """Network tariff in micro-DRT per kWh on what the parent's end sees."""
+
+
+class Circuit(Struct):
+    """The electrical side of the tree: what a power-flow sweep needs besides the parents."""
+
+    r_uohm: Annotated[tuple[U32, ...], MaxLen(BUSES_MAX)]
+    x_uohm: Annotated[tuple[U32, ...], MaxLen(BUSES_MAX)]
+    i_max_ma: Annotated[tuple[U32, ...], MaxLen(BUSES_MAX)]
+    """Rated current of each edge."""
+
+    source_mv: U32
+    """Voltage of the root, as the transformer shows it without load."""
+
+    no_load_mw: U64
+    """What the transformer takes for itself at that voltage."""
+
+
+class EdgeFlows(Struct):
+    """Contracted energy of one interval per bus (entry 0, the root, is zero)."""
+
+    net_export: Annotated[tuple[SignedEnergyWh, ...], MaxLen(BUSES_MAX)]
+    received: Annotated[tuple[SignedEnergyWh, ...], MaxLen(BUSES_MAX)]
+
+
+class EdgeState(Struct):
+    """What an edge carries in an interval by contract, and what is left."""
+
+    net_export: SignedEnergyWh
+    received: SignedEnergyWh
+    left_up: EnergyWh
+    left_down: EnergyWh
+
+
+class MeasuredBalance(Struct):
+    """What the meters of a settled interval say about losses."""
+
+    measured_loss_wh: SignedEnergyWh
+    """In through the transformer and from producers, less out; negative if meters disagree so."""
+
+    expected_loss_wh: EnergyWh | None
+    """By the sweep; none if the chain does not know the circuit, or no sweep is possible."""
+
+    transformer_import_wh: EnergyWh
+    transformer_export_wh: EnergyWh
+    is_suspect: bool
+    """They differ by more than 3 % of the transformer's energy, or no sweep is possible."""
+
+
+class BalanceSuspect(frame.Event, index=0):
+    """Measured losses of an interval are far from the expected ones: a meter may be wrong."""
+
+    interval: IntervalIndex
+    balance: MeasuredBalance
+
+
+class Config(frame.Config):
+    """Nothing: the topology is in the state."""
+
+
+class GridBalancing(Pallet[Config]):
+    topology: StorageValue[Topology]
+    """The tree with its limits. Set at genesis."""
+
+    circuit: StorageValue[Circuit | None]
+    """Its electrical side, if the genesis has it."""
+
+    flows: StorageMap[IntervalIndex, EdgeFlows | None, Identity]
+    """Contracted energy of open and recent intervals in which something traded."""
+
+    balances: StorageMap[IntervalIndex, MeasuredBalance | None, Identity]
+    """Measured balance of recent settled intervals."""
+
+    def genesis(self, config: Mapping[str, Any]) -> None:
+        """`topology`: arrays `parent`, `cap_up`, `cap_down`, `loss_ppm`, `tariff`, one entry per
+        bus; entry 0 is the root (parent 0). Capacities in Wh per interval at the sending end.
+        Optionally the circuit: arrays `r_uohm`, `x_uohm`, `i_max_ma` and numbers `source_mv`,
+        `no_load_mw`.
+        """
+        arrays = config["topology"]
+        names = ("parent", "cap_up", "cap_down", "loss_ppm", "tariff")
+        topology = Topology(*(tuple(arrays[name]) for name in names))
+        check_topology(topology)
+        self.topology.set(topology)
+        if "r_uohm" in arrays:
+            circuit = Circuit(
+                tuple(arrays["r_uohm"]),
+                tuple(arrays["x_uohm"]),
+                tuple(arrays["i_max_ma"]),
+                arrays["source_mv"],
+                arrays["no_load_mw"],
+            )
+            feeder_of(topology, circuit)
+            self.circuit.set(circuit)
+
+    @api("GridBalancing_topology")
+    def read_topology(self) -> Topology:
+        """The tree with its limits."""
+        return self.topology.get()
+
+    @api("GridBalancing_circuit")
+    def read_circuit(self) -> Circuit | None:
+        """Its electrical side."""
+        return self.circuit.get()
+
+    @api("GridBalancing_balance")
+    def read_balance(self, interval: IntervalIndex) -> MeasuredBalance | None:
+        """The measured balance of a settled interval."""
+        return self.balances[interval]
+
+    @api("GridBalancing_edges")
+    def read_edges(self, interval: IntervalIndex) -> list[EdgeState]:
+        """Contracted energy and remaining capacity of each edge in an interval, by bus."""
+        flows = self.flows_of(interval)
+        left = self.residual_tree(interval)
+        return [
+            EdgeState(*edge)
+            for edge in zip(
+                flows.net_export,
+                flows.received,
+                left.cap_up.tolist(),
+                left.cap_down.tolist(),
+                strict=True,
+            )
+        ]
+
+    def check_invariants(self) -> None:
+        """Net flows respect the capacities and deliver no more than was sent."""
+        topology = self.topology.get()
+        for interval, flows in self.flows.items():
+            if flows is not None:
+                check_flows(interval, topology, flows)
+
+    # What other pallets ask.
+
+    def has_bus(self, bus: int) -> bool:
+        """Whether the tree has this bus."""
+        return 0 <= bus < len(self.topology.get().parent)
+
+    def flows_of(self, interval: int) -> EdgeFlows:
+        """Contracted energy of an interval; zeros before anything traded."""
+        flows = self.flows[interval]
+        if flows is not None:
+            return flows
+        buses = len(self.topology.get().parent)
+        return EdgeFlows((0,) * buses, (0,) * buses)
+
+    def residual_tree(self, interval: int) -> TreeArrays:
+        """The tree as the next call of an interval sees it: with the capacity that is left."""
+        topology = self.topology.get()
+        tree = TreeArrays.of(
+            topology.parent,
+            topology.cap_up,
+            topology.cap_down,
+            topology.loss_ppm,
+            topology.tariff,
+        )
+        flows = self.flows[interval]
+        if flows is None:
+            return tree
+        net_export = np.array(flows.net_export, np.int64)
+        up, down = residual_capacities(tree.cap_up, tree.cap_down, tree.loss_ppm, net_export)
+        return replace(tree, cap_up=up, cap_down=down)
+
+    def book_flows(self, interval: int, net_export: Sequence[int], received: Sequence[int]) -> None:
+        """Add what a call sends over the edges."""
+        flows = self.flows_of(interval)
+        self.flows[interval] = EdgeFlows(
+            tuple(map(add, flows.net_export, net_export)),
+            tuple(map(add, flows.received, received)),
+        )
+
+    def imported_at_root(self, interval: int) -> int:
+        """Contracted energy from outside, in Wh at the zone's side of the transformer."""
+        flows = self.flows[interval]
+        if flows is None:
+            return 0
+        parent = self.topology.get().parent
+        return sum(
+            max(0, -export)
+            for bus, export in enumerate(flows.net_export)
+            if bus > 0 and parent[bus] == 0
+        )
+
+    def record_balance(
+        self,
+        interval: int,
+        transformer: tuple[int, int],
+        metered: Sequence[tuple[int, int, int]],
+    ) -> None:
+        """Keep the measured balance of a settled interval; point out one that cannot be right.
+
+        `transformer`: Wh into and out of the zone. `metered`: bus, import and export of each
+        connection.
+        """
+        imported, exported = transformer
+        loss_wh = imported - exported + sum(out - into for _, into, out in metered)
+        expected_wh, is_suspect = None, False
+        circuit = self.circuit.get()
+        if circuit is not None:
+            expected_wh = expected_loss(feeder_of(self.topology.get(), circuit), metered)
+            is_suspect = expected_wh is None or (
+                abs(loss_wh - expected_wh) * PPM > max(transformer) * LOSS_TOLERANCE_PPM
+            )
+        balance = MeasuredBalance(loss_wh, expected_wh, imported, exported, is_suspect)
+        self.balances[interval] = balance
+        if is_suspect:
+            self.deposit_event(BalanceSuspect(interval, balance))
+
+    def check_balance(self, interval: int, injected: Mapping[int, int]) -> None:
+        """Assert that each bus passes on what its connections and its children give it."""
+        flows = self.flows_of(interval)
+        parent = self.topology.get().parent
+        given = [injected.get(bus, 0) for bus in range(len(parent))]
+        for bus in range(1, len(parent)):
+            given[parent[bus]] += flows.received[bus]
+        assert tuple(given) == flows.net_export, f"buses of interval {interval} are not balanced"
+
+    def forget(self, interval: int) -> None:
+        """Drop the records of an interval that is older than the history."""
+        del self.flows[interval]
+        del self.balances[interval]
+
+
+def feeder_of(topology: Topology, circuit: Circuit) -> Feeder:
+    """The grid as the sweep sees it. Raises `SweepBoundsError` if it is out of range."""
+    return Feeder.of(
+        topology.parent,
+        circuit.r_uohm,
+        circuit.x_uohm,
+        circuit.i_max_ma,
+        circuit.source_mv,
+        circuit.no_load_mw,
+    )
+
+
+def expected_loss(feeder: Feeder, metered: Sequence[tuple[int, int, int]]) -> int | None:
+    """What the sweep says that metered energy loses; None if no such grid could carry it."""
+    load, generation = [0] * feeder.parent.size, [0] * feeder.parent.size
+    for bus, imported, exported in metered:
+        load[bus] += imported
+        generation[bus] += exported
+    try:
+        return sweep(feeder, load, generation).loss_wh
+    except SweepBoundsError:
+        return None
+
+
+def check_topology(topology: Topology) -> None:
+    """Refuse, with a `ValueError`, what is no tree or leaves the range of exact clearing."""
+    buses = len(topology.parent)
+    arrays = (topology.cap_up, topology.cap_down, topology.loss_ppm, topology.tariff)
+    if not 1 <= buses <= BUSES_MAX or any(len(array) != buses for array in arrays):
+        raise ValueError(f"topology needs arrays of one length from 1 to {BUSES_MAX}")
+    if topology.parent[0] != 0:
+        raise ValueError(f"parent[0] is {topology.parent[0]}, expected 0: bus 0 is the root")
+    needed = [BOOK_WH_MAX] * buses
+    for bus in range(1, buses):
+        parent = topology.parent[bus]
+        if not 0 <= parent < bus:
+            raise ValueError(f"parent[{bus}] is {parent}, expected a bus below {bus}")
+        for name, value, limit in (
+            ("cap_up", topology.cap_up[bus], CAPACITY_WH_MAX),
+            ("cap_down", topology.cap_down[bus], CAPACITY_WH_MAX),
+            ("loss_ppm", topology.loss_ppm[bus], LOSS_PPM_MAX),
+            ("tariff", topology.tariff[bus], TARIFF_MAX),
+        ):
+            if not 0 <= value <= limit:
+                raise ValueError(f"{name}[{bus}] is {value}, expected 0 to {limit}")
+        needed[bus] = send_for(needed[parent], topology.loss_ppm[bus])
+        if needed[bus] > BOOK_WH_MAX * AMPLIFICATION_MAX:
+            raise ValueError(f"losses on the way to bus {bus} are beyond exact clearing")
+
+
+def check_flows(interval: int, topology: Topology, flows: EdgeFlows) -> None:
+    """Assert what holds for the contracted energy of an interval after each call."""
+    for bus in range(1, len(topology.parent)):
+        where = f"edge {bus} in interval {interval}"
+        loss = topology.loss_ppm[bus]
+        export, received = flows.net_export[bus], flows.received[bus]
+        assert export <= topology.cap_up[bus], f"{where} is over its capacity up"
+        assert send_for(max(-export, 0), loss) <= topology.cap_down[bus], f"{where}: down"
+        left_down = send_for(deliver(topology.cap_down[bus], loss) + export + 1, loss) - 1
+        assert left_down >= 0, f"{where}: nothing is left down"
+        assert received <= export_map(export, loss), f"{where} delivers more than flows"
