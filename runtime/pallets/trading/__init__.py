@@ -1,1 +1,285 @@
-"""Trading: orders for market intervals, their clearing and their settlement."""
+"""Trading: orders for market intervals, their clearing, and the settlement of what was metered.
+
+An order belongs to a connection and an interval, and rests until it is filled, cancelled, or the
+gate passes. Calls of the auction fill orders at one price per bus (`clearing.py`); fills are firm
+and leave the connection with energy rights, to take and to deliver. After delivery the interval is
+settled against the meters (`accounting.py`), and all collateral is given back.
+
+Invariants, checked by `check_invariants`: what this pallet keeps aside of an account is the sum of
+its holdings' collateral, each exactly what `hold_of` says; payables of an interval sum to its rent
+and sold less bought energy to its booked loss, at every bus; the house is empty; a settlement
+creates no money and no energy.
+
+Left out: orders over several intervals, transfers of rights, bilateral contracts, the pool of
+residuals, disputes. Rules and reasons: docs/market.md and docs/settlement.md.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from runtime.frame import (
+    U32,
+    AccountId,
+    Blake2_128Concat,
+    Compact,
+    ConnectionId,
+    EnergyWh,
+    Identity,
+    IntervalIndex,
+    MaxLen,
+    OrderId,
+    Pallet,
+    Pays,
+    PricePerKwh,
+    Signed,
+    SignedBalance,
+    StorageDoubleMap,
+    StorageMap,
+    StorageValue,
+    api,
+    call,
+)
+from runtime.pallets.grid_balancing import BUSES_MAX
+from runtime.pallets.producer_registration import CONNECTIONS_MAX, Connection
+from runtime.pallets.trading.accounting import (
+    SETTLEMENT_INTERVALS,
+    note_time,
+    settle_due,
+)
+from runtime.pallets.trading.clearing import run_calls
+from runtime.pallets.trading.config import Config, zone_prices_of
+from runtime.pallets.trading.errors import NoOrders
+from runtime.pallets.trading.invariants import check_market
+from runtime.pallets.trading.orders import cancel, place
+from runtime.pallets.trading.records import (
+    ORDERS_PER_HOLDING_MAX,
+    BillLine,
+    Book,
+    EnergyRight,
+    Holding,
+    OpenOrder,
+    Schedule,
+    SettlementLine,
+    SettlementRecord,
+    Side,
+    Terms,
+    Totals,
+    order_id_of,
+)
+from runtime.pallets.trading.settlement import ZonePrices
+
+BILL_LINES_MAX = 672  # a week; what one answer should carry
+RECENT_MAX = 64
+
+Prices = Annotated[tuple[PricePerKwh, ...], MaxLen(BUSES_MAX)]
+Lines = Annotated[tuple[SettlementLine, ...], MaxLen(CONNECTIONS_MAX)]
+
+
+class Trading(Pallet[Config]):
+    schedule: StorageValue[Schedule]
+    """Where the market stands in time."""
+
+    books: StorageMap[IntervalIndex, Book | None, Identity]
+    """Books of intervals that wait for settlement and had an order. Identity: time numbers them."""
+
+    holdings: StorageDoubleMap[IntervalIndex, ConnectionId, Holding, Identity, Identity]
+    """Orders and energy rights of a connection for an interval, until it is settled."""
+
+    prices: StorageMap[IntervalIndex, Prices | None, Identity]
+    """Per bus, the price of the latest call of an interval in which something traded."""
+
+    reference_price: StorageValue[PricePerKwh]
+    """Price of the root in the latest call that traded: what a root without orders is worth."""
+
+    settlements: StorageMap[IntervalIndex, SettlementRecord | None, Identity]
+    """Figures of the latest settled intervals."""
+
+    lines: StorageMap[IntervalIndex, Lines | None, Identity]
+    """Per settled interval and connection; the connection's number is the position plus one."""
+
+    settled_at: StorageMap[U32, IntervalIndex | None, Identity]
+    """Settled intervals in the order of their settlement, those whose records are still kept."""
+
+    totals: StorageValue[Totals]
+    """Sums over all settled intervals."""
+
+    arrears: StorageMap[AccountId, SignedBalance, Blake2_128Concat]
+    """What an account owes the supplier for settled energy; negative: what it is still owed."""
+
+    receivables: StorageValue[SignedBalance]
+    """Sum of all arrears."""
+
+    def genesis(self, config: Mapping[str, Any]) -> None:
+        """`reference_price` (default 0): micro-DRT per kWh at the root before the first trade."""
+        self.config.integrity()
+        self.reference_price.set(int(config.get("reference_price", 0)))
+
+    def reserved_weight(self) -> int:
+        """The work of `on_finalize`."""
+        return self.config.clearing_weight + self.config.settlement_weight
+
+    def on_finalize(self, number: int) -> None:
+        """Settle what is due, then go on with the calls of the auction."""
+        now_ms = self.config.clock.now()
+        note_time(self, now_ms)
+        settle_due(self, now_ms)
+        run_calls(self, now_ms)
+
+    @call(0, weight=250_000_000, feeless=True)
+    def place_order(
+        self,
+        who: Signed,
+        connection: Compact[ConnectionId],
+        interval: Compact[IntervalIndex],
+        side: Side,
+        price_micro: PricePerKwh,
+        quantity_wh: Compact[EnergyWh],
+    ) -> Pays:
+        """Put an order into the book of an interval: a bid pays at most, an offer gets at least
+        `price_micro`. Takes part in calls from the next block on. Free when it is accepted.
+
+        Emits `OrderPlaced`. Fails with `ConnectionNotFound`, `NotConnectionOwner`,
+        `IntervalClosed`, `IntervalNotOpen`, `RateExceeded`, `PriceOutOfBounds`,
+        `QuantityOutOfBounds`, `AboveCapacity`, `BookFull`, or the currency's error when the
+        collateral is not there.
+        """
+        place(self, who, connection, interval, [Terms(side, price_micro, quantity_wh)])
+        return Pays.NO
+
+    @call(1, weight=600_000_000, feeless=True)
+    def place_orders(
+        self,
+        who: Signed,
+        connection: Compact[ConnectionId],
+        interval: Compact[IntervalIndex],
+        orders: Annotated[tuple[Terms, ...], MaxLen(ORDERS_PER_HOLDING_MAX)],
+    ) -> Pays:
+        """Put the steps of a curve into the book of an interval, all or none.
+
+        Each counts as an order of its own. Emits `OrderPlaced` for each. Fails with `NoOrders`, or
+        as `place_order` does.
+        """
+        if not orders:
+            raise NoOrders
+        place(self, who, connection, interval, orders)
+        return Pays.NO
+
+    @call(2, weight=250_000_000, feeless=True)
+    def cancel_order(self, who: Signed, order_id: Compact[OrderId]) -> Pays:
+        """Take back what is not filled of an order and release its collateral. Free within the
+        rate.
+
+        Emits `OrderCancelled`. Fails with `OrderNotFound`, `NotOrderOwner`, `IntervalClosed`,
+        `CallInProgress` or `RateExceeded`.
+        """
+        cancel(self, who, order_id)
+        return Pays.NO
+
+    @api("Trading_order_book")
+    def read_order_book(self, interval: IntervalIndex) -> list[OpenOrder]:
+        """The open orders of an interval, by connection and sequence."""
+        found: list[OpenOrder] = []
+        for number, holding in sorted(self.holdings.items_under(interval)):
+            bus = self.connection_at(number).bus
+            found += [
+                OpenOrder(
+                    order_id_of(interval, number, order.sequence),
+                    number,
+                    bus,
+                    order.side,
+                    order.price_micro,
+                    order.quantity_wh,
+                )
+                for order in holding.orders
+            ]
+        return found
+
+    @api("Trading_positions")
+    def read_positions(self, interval: IntervalIndex) -> list[EnergyRight]:
+        """The energy rights of an interval by connection, until it is settled."""
+        return [
+            EnergyRight(
+                number, holding.buy_wh, holding.sell_wh, holding.payable_nano, holding.held_nano
+            )
+            for number, holding in sorted(self.holdings.items_under(interval))
+        ]
+
+    @api("Trading_prices")
+    def read_prices(self, interval: IntervalIndex) -> list[PricePerKwh]:
+        """Per bus, the price of the latest call that traded; empty if nothing did."""
+        return list(self.prices[interval] or ())
+
+    @api("Trading_book")
+    def read_book(self, interval: IntervalIndex) -> Book | None:
+        """What is open and what the calls decided, in sums; until the interval is settled."""
+        return self.books[interval]
+
+    @api("Trading_settlement")
+    def read_settlement(self, interval: IntervalIndex) -> SettlementRecord | None:
+        """The figures of a settled interval."""
+        return self.settlements[interval]
+
+    @api("Trading_lines")
+    def read_lines(self, interval: IntervalIndex) -> list[SettlementLine]:
+        """A settled interval, connection 1 first."""
+        return list(self.lines[interval] or ())
+
+    @api("Trading_bill")
+    def read_bill(
+        self, connection: ConnectionId, first: IntervalIndex, last: IntervalIndex
+    ) -> list[BillLine]:
+        """The settled intervals of a connection from `first` to `last`, at most a week of them."""
+        bill: list[BillLine] = []
+        for interval in range(first, min(last, first + BILL_LINES_MAX - 1) + 1):
+            lines = self.lines[interval]
+            if lines is not None and 0 < connection <= len(lines):
+                bill.append(BillLine(interval, lines[connection - 1]))
+        return bill
+
+    @api("Trading_totals")
+    def read_totals(self) -> Totals:
+        """Sums over all settled intervals."""
+        return self.totals.get()
+
+    @api("Trading_recent")
+    def read_recent(self, count: U32) -> list[IntervalIndex]:
+        """The latest settled intervals, at most 64, oldest first."""
+        return self.recent(min(count, RECENT_MAX))
+
+    def check_invariants(self) -> None:
+        """Everything the docstring above promises."""
+        check_market(self)
+
+    # What the functions beside this file ask.
+
+    def is_gate_passed(self, interval: int, now_ms: int) -> bool:
+        """Whether orders for an interval are refused: one interval before it begins."""
+        return now_ms >= (interval - 1) * self.config.market_interval_ms
+
+    def is_settlement_due(self, interval: int, now_ms: int) -> bool:
+        """Whether no more readings of an interval are taken."""
+        return now_ms >= (interval + SETTLEMENT_INTERVALS) * self.config.market_interval_ms
+
+    def connection_at(self, number: int) -> Connection:
+        """A connection that has a holding."""
+        connection = self.config.registry.connection(number)
+        assert connection is not None, "connections are never removed"
+        return connection
+
+    def account_of(self, number: int) -> AccountId:
+        """Who trades with a connection."""
+        return self.connection_at(number).account
+
+    def prices_of_zone(self) -> ZonePrices:
+        """Imbalance and loss prices."""
+        return zone_prices_of(self.config)
+
+    def release(self, account: AccountId, amount_nano: int) -> None:
+        """Give back collateral."""
+        self.config.currency.release(account, amount_nano)
+
+    def recent(self, count: int) -> list[int]:
+        """The latest settled intervals, oldest first."""
+        settled = self.totals.get().intervals_settled
+        found = [self.settled_at[ordinal] for ordinal in range(max(0, settled - count), settled)]
+        return [interval for interval in found if interval is not None]

@@ -1,0 +1,197 @@
+"""What the market asks of the chain and of the other pallets."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from runtime import frame
+from runtime.frame import U32, U64, AccountId, IntervalIndex, PricePerKwh
+from runtime.frame.traits import Clock
+from runtime.kernels.auction import TreeArrays
+from runtime.pallets.consumption_metering.records import Metered
+from runtime.pallets.producer_registration import Connection
+from runtime.pallets.trading.settlement import Tariff, ZonePrices
+
+
+class Chain(Protocol):
+    """Which block is being made."""
+
+    def parent_hash(self) -> bytes:
+        """Hash of its parent."""
+        ...
+
+
+class Purse(Protocol):
+    """The money of accounts: part of it is free, part of it set aside by this pallet."""
+
+    def free_balance(self, who: AccountId) -> int:
+        """What is not set aside."""
+        ...
+
+    def reserved_balance(self, who: AccountId) -> int:
+        """What this pallet has set aside."""
+        ...
+
+    def spendable(self, who: AccountId, *, keep_alive: bool) -> int:
+        """The most that can leave an account."""
+        ...
+
+    def hold(self, who: AccountId, amount: int) -> None:
+        """Set free money aside; raises when it is not there."""
+        ...
+
+    def release(self, who: AccountId, amount: int) -> None:
+        """Free money that was set aside."""
+        ...
+
+    def charge(self, who: AccountId, pot: AccountId, amount: int) -> None:
+        """Take money into a pallet's account."""
+        ...
+
+    def pay_out(self, pot: AccountId, who: AccountId, amount: int) -> bool:
+        """Give money from a pallet's account; False if the receiver would not exist with it."""
+        ...
+
+
+class Registry(Protocol):
+    """The connections and who is who in the zone."""
+
+    def count(self) -> int:
+        """Connections have the numbers below it."""
+        ...
+
+    def connection(self, number: int) -> Connection | None:
+        """A connection by its number."""
+        ...
+
+    def operator_account(self) -> AccountId:
+        """The grid operator."""
+        ...
+
+    def supplier_account(self) -> AccountId:
+        """The supplier of record."""
+        ...
+
+
+class Metering(Protocol):
+    """Readings, or what stands in for them."""
+
+    def close_interval(self, interval: int, booked_loss_wh: int) -> list[Metered]:
+        """What each connection is settled with, by its number."""
+        ...
+
+
+class Grid(Protocol):
+    """The tree of buses and what it carries."""
+
+    def residual_tree(self, interval: int) -> TreeArrays:
+        """The tree with the capacity that earlier calls left."""
+        ...
+
+    def book_flows(self, interval: int, net_export: Sequence[int], received: Sequence[int]) -> None:
+        """Add what a call sends over the edges."""
+        ...
+
+    def imported_at_root(self, interval: int) -> int:
+        """What came from outside by contract, in Wh at the zone's side of the transformer."""
+        ...
+
+    def record_balance(
+        self,
+        interval: int,
+        transformer: tuple[int, int],
+        metered: Sequence[tuple[int, int, int]],
+    ) -> None:
+        """Keep the measured balance: import and export of the zone, and (bus, import, export)."""
+        ...
+
+    def check_balance(self, interval: int, injected: Mapping[int, int]) -> None:
+        """Assert that each bus passes on what is injected there and below."""
+        ...
+
+    def forget(self, interval: int) -> None:
+        """Drop what is older than the history."""
+        ...
+
+
+class Config(frame.Config):
+    clock: Clock
+    """Time of the block."""
+
+    chain: Chain
+    """Salt of the canonical order."""
+
+    currency: Purse
+    """Keeps, sets aside and moves the money."""
+
+    registry: Registry
+    """The connections."""
+
+    metering: Metering
+    """The readings."""
+
+    grid: Grid
+    """The tree of buses."""
+
+    market_interval_ms: U64
+    """Length of a market interval; it always means a quarter hour of energy."""
+
+    call_period_ms: U64
+    """Time between calls of the auction; a divisor of the market interval."""
+
+    genesis_interval: IntervalIndex
+    """The first interval of the chain."""
+
+    supplier_price: PricePerKwh
+    """The supplier's part of the retail price."""
+
+    network_fee: PricePerKwh
+    """The operator's part of the retail price."""
+
+    feed_in_price: PricePerKwh
+    """What the supplier pays for export that was not sold."""
+
+    imbalance_price_max: PricePerKwh
+    """Price of deviations when the zone is short; at least retail."""
+
+    imbalance_price_min: PricePerKwh
+    """Price of deviations when the zone is long; at most feed-in."""
+
+    loss_price: PricePerKwh
+    """What the operator pays the supplier for losses beyond those the market booked."""
+
+    price_floor: U32
+    """The supplier's limits go down to minus this."""
+
+    book_orders_max: U32
+    """Open orders of one interval; bounds the work of a call."""
+
+    clearing_weight: U64
+    """Picoseconds per block reserved for calls of the auction."""
+
+    settlement_weight: U64
+    """Picoseconds per block reserved for settlements."""
+
+    def integrity(self) -> None:
+        """Refuse constants for which the rules of the market do not hold."""
+        retail = self.supplier_price + self.network_fee
+        low, high = self.imbalance_price_min, self.imbalance_price_max
+        if not low <= self.feed_in_price <= retail <= high or high < 0:
+            raise ValueError(
+                f"prices {low}, {self.feed_in_price}, {retail}, {high}: expected the least "
+                "imbalance price, feed-in, retail and the greatest one, rising"
+            )
+        if self.call_period_ms <= 0 or self.market_interval_ms % self.call_period_ms:
+            raise ValueError(
+                f"call_period_ms {self.call_period_ms} does not divide the market interval "
+                f"of {self.market_interval_ms}"
+            )
+
+
+def tariff_of(config: Config) -> Tariff:
+    """What energy costs that was not traded."""
+    return Tariff(config.supplier_price, config.network_fee, config.feed_in_price)
+
+
+def zone_prices_of(config: Config) -> ZonePrices:
+    """Imbalance and loss prices."""
+    return ZonePrices(config.imbalance_price_max, config.imbalance_price_min, config.loss_price)

@@ -1,0 +1,55 @@
+"""Why an order or a cancel is refused."""
+
+from runtime import frame
+
+
+class ConnectionNotFound(frame.Error, index=0):
+    """No connection has this number."""
+
+
+class NotConnectionOwner(frame.Error, index=1):
+    """Only the account of a connection trades with it."""
+
+
+class IntervalClosed(frame.Error, index=2):
+    """The gate of the interval has passed: it closes one interval before delivery begins."""
+
+
+class IntervalNotOpen(frame.Error, index=3):
+    """Orders are taken for at most 96 intervals ahead, and while settlements keep up."""
+
+
+class PriceOutOfBounds(frame.Error, index=4):
+    """A connection's limit lies from feed-in to retail; the supplier's from the price floor on."""
+
+
+class QuantityOutOfBounds(frame.Error, index=5):
+    """Below 10 Wh (1 000 Wh with a negative limit) or above 2**26 - 1 Wh."""
+
+
+class AboveCapacity(frame.Error, index=6):
+    """With all its open orders of this side filled, the connection could not carry the energy."""
+
+
+class RateExceeded(frame.Error, index=7):
+    """A connection has 16 orders and cancels per interval, and 8 open orders at a time."""
+
+
+class BookFull(frame.Error, index=8):
+    """The book of the interval takes no more orders, or no more energy."""
+
+
+class OrderNotFound(frame.Error, index=9):
+    """No open order has this id: it was never placed, or it was filled, cancelled or expired."""
+
+
+class NotOrderOwner(frame.Error, index=10):
+    """Only the account that placed an order may cancel it."""
+
+
+class CallInProgress(frame.Error, index=11):
+    """The order takes part in a call that has begun and is not done with the interval."""
+
+
+class NoOrders(frame.Error, index=12):
+    """A list of orders has to hold at least one."""

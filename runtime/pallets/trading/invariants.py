@@ -1,0 +1,110 @@
+"""What holds of the market after every block, asserted in tests.
+
+The numbers are those of docs/settlement.md, "Invariants". Deltas of disputes come with disputes.
+"""
+
+from typing import TYPE_CHECKING
+
+from runtime.pallets.system import HOUSE
+from runtime.pallets.trading.accounting import HISTORY_INTERVALS
+from runtime.pallets.trading.orders import INTERVALS_STORED_MAX, hold_of, position_of
+from runtime.pallets.trading.records import NO_BOOK, Book, Holding, Side
+
+if TYPE_CHECKING:
+    from runtime.pallets.trading import Trading
+
+STORED_SLACK = 16  # intervals that time itself adds beside those with orders
+
+
+def check_market(market: "Trading") -> None:
+    """Assert the invariants over all intervals that are not settled, and over the accounts."""
+    schedule = market.schedule.get()
+    stored = schedule.stored
+    assert list(stored) == sorted(set(stored)), "stored intervals rise"
+    assert len(stored) <= INTERVALS_STORED_MAX + STORED_SLACK, "stored intervals are bounded"
+    held: dict[bytes, int] = {}
+    for interval in stored:
+        holdings = dict(market.holdings.items_under(interval))
+        book = market.books[interval] or NO_BOOK
+        check_book(interval, book, holdings)
+        check_energy(market, interval, book, holdings)
+        for number, holding in holdings.items():
+            needed = hold_of(position_of(holding), holding.orders, market.prices_of_zone())
+            assert holding.held_nano == needed, f"collateral of {number} in {interval}"
+            account = market.account_of(number)
+            held[account] = held.get(account, 0) + holding.held_nano
+    assert set(market.books.keys()) <= set(stored), "a book waits for settlement"
+    for account, amount in held.items():
+        reserved = market.config.currency.reserved_balance(account)
+        assert reserved == amount, f"{account.hex()}: {reserved} is held, expected {amount}"
+    check_money(market)
+
+
+def check_book(interval: int, book: Book, holdings: dict[int, Holding]) -> None:
+    """A book's sums are those of its holdings."""
+    orders = [order for holding in holdings.values() for order in holding.orders]
+    assert book.orders == len(orders), f"orders of {interval}"
+    assert book.quantity_wh == sum(order.quantity_wh for order in orders), f"quantity of {interval}"
+    assert all(order.quantity_wh > 0 for order in orders), f"an empty order in {interval}"
+    if book.is_closed:
+        assert not orders, f"orders of {interval} outlived its gate"
+    for holding in holdings.values():
+        sequences = [order.sequence for order in holding.orders]
+        assert sequences == sorted(set(sequences)), f"sequence of orders in {interval}"
+        assert all(order.side in (Side.BID, Side.OFFER) for order in holding.orders)
+
+
+def check_energy(
+    market: "Trading", interval: int, book: Book, holdings: dict[int, Holding]
+) -> None:
+    """Payables sum to the rent, sales less purchases to the loss; each bus is balanced."""
+    payable = sum(holding.payable_nano for holding in holdings.values())
+    assert payable == book.rent_nano, f"payables of {interval}: {payable}, rent {book.rent_nano}"
+    bought = sum(holding.buy_wh for holding in holdings.values())
+    sold = sum(holding.sell_wh for holding in holdings.values())
+    assert bought == book.traded_wh, f"purchases of {interval}"
+    assert sold - bought == book.booked_loss_wh >= 0, f"booked loss of {interval}"
+    injected: dict[int, int] = {}
+    for number, holding in holdings.items():
+        bus = market.connection_at(number).bus
+        injected[bus] = injected.get(bus, 0) + holding.sell_wh - holding.buy_wh
+    market.config.grid.check_balance(interval, injected)
+
+
+def check_money(market: "Trading") -> None:
+    """The house is empty, arrears add up, the history is bounded and without residuals."""
+    registry, currency = market.config.registry, market.config.currency
+    rest = currency.free_balance(HOUSE)
+    if currency.free_balance(registry.supplier_account()) > 0:
+        assert rest == 0, f"the house holds {rest}"
+    arrears = sum(amount for _, amount in market.arrears.items())
+    assert arrears == market.receivables.get(), "arrears add up"
+    kept = sorted(market.settled_at.keys())
+    assert len(kept) <= HISTORY_INTERVALS, "the history is bounded"
+    assert market.totals.get().energy_residual_wh == 0, "every Wh is sold or bought once"
+    if kept:
+        check_settlement(market, market.settled_at[kept[-1]])
+
+
+def check_settlement(market: "Trading", interval: int | None) -> None:
+    """The latest settlement sums to zero and keeps what traders are promised."""
+    assert interval is not None, "settlements are numbered without gaps"
+    record, lines = market.settlements[interval], market.lines[interval]
+    assert record is not None and lines is not None, f"records of {interval}"
+    amounts = sum(line.amount_nano for line in lines)
+    assert amounts == record.connections_nano, f"lines of {interval}"
+    total = amounts + record.supplier_nano + record.operator_nano
+    assert total == 0, f"settlement of {interval} sums to {total}"
+    config = market.config
+    retail, feed_in = config.supplier_price + config.network_fee, config.feed_in_price
+    spread = config.imbalance_price_max - config.imbalance_price_min
+    for line in lines:
+        bill = -line.amount_nano
+        tariff = retail * line.import_wh - feed_in * line.export_wh
+        if line.buy_wh == 0 == line.sell_wh:
+            assert bill == tariff, f"a home without trade pays the tariff in {interval}"
+        elif 0 in (line.buy_wh, line.sell_wh):
+            net_wh = line.buy_wh - line.sell_wh
+            long_wh = max(0, max(net_wh, 0) - line.import_wh)
+            short_wh = max(0, max(-net_wh, 0) - line.export_wh)
+            assert bill <= tariff + spread * (long_wh + short_wh), f"bound of a bill in {interval}"
