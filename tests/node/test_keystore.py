@@ -1,0 +1,87 @@
+"""Key files as Substrate names them, and the refusals of what cannot be trusted."""
+
+from pathlib import Path
+
+import pytest
+
+from node.errors import StorageUnusable
+from node.keystore import Keystore, parse_node_key, write_private
+
+ALICE_AURA = "d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d"
+
+
+def test_a_key_is_found_again_under_substrates_file_name(tmp_path: Path) -> None:
+    path = tmp_path / "keystore"
+    Keystore(path).insert("aura", "//Alice")
+
+    found = Keystore(path)
+
+    assert [file.name for file in path.iterdir()] == ["61757261" + ALICE_AURA]
+    assert (path / ("61757261" + ALICE_AURA)).read_text() == '"//Alice"'
+    assert found.publics("aura") == [bytes.fromhex(ALICE_AURA)]
+    assert found.publics("gran") == []
+
+
+def test_a_held_key_is_not_written(tmp_path: Path) -> None:
+    keystore = Keystore(tmp_path / "keystore")
+    keystore.hold("gran", "//Bob")
+
+    assert len(keystore.publics("gran")) == 1
+    assert Keystore(tmp_path / "keystore").publics("gran") == []
+
+
+@pytest.mark.slow
+def test_an_encrypted_key_needs_its_password(tmp_path: Path) -> None:
+    path = tmp_path / "keystore"
+    Keystore(path, "secret").insert("aura", "//Alice")
+
+    assert Keystore(path, "secret").publics("aura") == [bytes.fromhex(ALICE_AURA)]
+    assert "Alice" not in next(path.iterdir()).read_text()
+    with pytest.raises(StorageUnusable, match="no password was given"):
+        Keystore(path)
+    with pytest.raises(StorageUnusable, match="cannot be read"):
+        Keystore(path, "wrong")
+
+
+def test_files_that_others_can_read_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "keystore"
+    Keystore(path).insert("aura", "//Alice")
+    path.chmod(0o755)
+
+    with pytest.raises(StorageUnusable, match="chmod 700"):
+        Keystore(path)
+
+
+@pytest.mark.parametrize("content", ["", "{}", '"no phrase at all"', "[1]"])
+def test_a_file_that_holds_no_secret_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "keystore"
+    Keystore(path)
+    write_private(path / ("61757261" + ALICE_AURA), content.encode())
+
+    with pytest.raises(StorageUnusable, match=ALICE_AURA):
+        Keystore(path)
+
+
+def test_a_file_with_another_key_than_its_name_says_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "keystore"
+    Keystore(path)
+    write_private(path / ("61757261" + ALICE_AURA), b'"//Bob"')
+
+    with pytest.raises(StorageUnusable, match="named after"):
+        Keystore(path)
+
+
+def test_a_private_file_is_whole_and_ours_alone(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_private(path, b"one")
+    write_private(path, b"two")
+
+    assert path.read_bytes() == b"two"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_node_key_is_32_bytes_of_hex() -> None:
+    assert parse_node_key("0x" + "ab" * 32) == b"\xab" * 32
+    with pytest.raises(ValueError, match="32 bytes"):
+        parse_node_key("ab")
