@@ -1,0 +1,189 @@
+"""The pallets of one runtime, put together: one state, one set of types, one dispatcher.
+
+Invariant: nothing here changes after it is made but the state that is bound; several assemblies in
+one process share only what never changes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from runtime.frame.declaration import ApiSpec
+from runtime.frame.dispatch import (
+    BadOrigin,
+    CallCost,
+    DispatchError,
+    DispatchFailure,
+    LimitReached,
+    Origin,
+    OriginKind,
+    Overflow,
+    Pays,
+    PostDispatch,
+    Privilege,
+)
+from runtime.frame.pallet import Pallet
+from runtime.frame.state import State
+from runtime.frame.types import RuntimeTypes, runtime_types
+from runtime.primitives.scale import DecodeError, EncodeError, Struct, shape_of
+from runtime.state.overlay import Overlay
+
+DISPATCH_DEPTH_MAX = 8  # a batch in a batch needs 3; keeps nested transactions within their bound
+
+_DONE = PostDispatch()
+_FREE = PostDispatch(pays=Pays.NO)
+
+
+class ApiError(Exception):
+    """A runtime API function is missing, or its arguments cannot be decoded."""
+
+
+class _Target:
+    """A call of one pallet instance, ready to be dispatched."""
+
+    __slots__ = ("cost", "function", "origin", "pallet", "weigh")
+
+    def __init__(self, pallet: Pallet[Any], spec: Any) -> None:
+        self.pallet = pallet
+        self.function = spec.function
+        self.origin: OriginKind = spec.origin
+        self.weigh = spec.weight if callable(spec.weight) else None
+        weight = 0 if callable(spec.weight) else spec.weight
+        self.cost = CallCost(weight, spec.dispatch_class, Pays.YES, spec.is_feeless)
+
+
+class Assembly:
+    """Pallets bound to one state. `pallets` maps their indices, which are wire format."""
+
+    def __init__(self, pallets: Mapping[int, Pallet[Any]]) -> None:
+        self.state = State()
+        self.pallets: Sequence[Pallet[Any]] = tuple(pallets[index] for index in sorted(pallets))
+        """By index."""
+
+        self.types: RuntimeTypes = runtime_types(
+            tuple((index, type(pallets[index])) for index in sorted(pallets))
+        )
+        self._depth = 0
+        self._targets: dict[type, _Target] = {}
+        self._apis: dict[str, tuple[Pallet[Any], ApiSpec]] = {}
+        for index, pallet in sorted(pallets.items()):
+            pallet.bind(index, self.state, self)
+            for spec in pallet.declaration.storage:
+                value = shape_of(self.types.fill_in(spec.value))
+                getattr(pallet, spec.name).bind(self.state, value, spec.default)
+            for api in pallet.declaration.apis:
+                self._apis[api.name] = (pallet, api)
+        for cls, (index, call) in self.types.calls.items():
+            self._targets[cls] = _Target(pallets[index], call)
+
+    # --- state
+
+    def bind(self, overlay: Overlay) -> None:
+        """Make `overlay` the state that pallets read and write."""
+        self.state.bind(overlay)
+
+    # --- calls
+
+    def decode_call(self, data: bytes) -> Struct:
+        """The call whose encoding is `data`; raises `DecodeError`."""
+        return self.types.call_codec.decode(data)
+
+    def make_call(self, pallet: str, name: str, **arguments: object) -> Struct:
+        """A call by the names of its pallet and itself: `make_call("Market", "place_bid", ...)`."""
+        outer, inner = self.types.call_classes[pallet, name]
+        return outer(inner(**arguments))
+
+    def encode_call(self, pallet: str, name: str, **arguments: object) -> bytes:
+        """The encoding of a call by names."""
+        return self.types.call_codec.encode(self.make_call(pallet, name, **arguments))
+
+    def cost_of(self, call: Struct) -> CallCost:
+        """What a decoded call may take."""
+        inner: Any = call.call  # type: ignore[attr-defined]
+        target = self._targets[inner.__class__]
+        if target.weigh is None:
+            return target.cost
+        cost = target.cost
+        weight = target.weigh(target.pallet, *msgspec.structs.astuple(inner))
+        return CallCost(weight, cost.dispatch_class, cost.pays, cost.is_feeless)
+
+    def dispatch(self, origin: Origin, call: Struct) -> PostDispatch:
+        """Run a decoded call in a transaction. Raises the `DispatchError` it fails with."""
+        inner: Any = call.call  # type: ignore[attr-defined]
+        target = self._targets[inner.__class__]
+        if self._depth >= DISPATCH_DEPTH_MAX:
+            raise LimitReached
+        who = _checked(origin, target.origin)
+        state = self.state
+        self._depth += 1
+        state.begin()
+        try:
+            result = target.function(target.pallet, who, *msgspec.structs.astuple(inner))
+        except EncodeError as error:
+            # A value beyond its type that the pallet did not foresee. Every node sees the same,
+            # so it fails the call; an unforeseen input must not stop the chain.
+            state.rollback()
+            raise Overflow from error
+        except BaseException:
+            state.rollback()
+            raise
+        finally:
+            self._depth -= 1
+        state.commit()
+        if result is None or result is Pays.YES:
+            return _DONE
+        return _FREE if result is Pays.NO else result
+
+    def failure_of(self, error: DispatchError) -> DispatchFailure:
+        """How events show an error."""
+        known = self.types.failures.get(type(error))
+        return error.failure if known is None else known
+
+    # --- runtime APIs
+
+    @property
+    def api_names(self) -> Sequence[str]:
+        """The runtime API functions, `Trait_function`."""
+        return tuple(self._apis)
+
+    def call_api(self, overlay: Overlay, name: str, data: bytes) -> bytes:
+        """Call a runtime API function on a state, with SCALE arguments; changes are dropped."""
+        known = self._apis.get(name)
+        if known is None:
+            raise ApiError(f"Exported method {name} is not found")
+        pallet, spec = known
+        arguments: list[object] = []
+        offset = 0
+        try:
+            for argument in spec.codecs:
+                value, offset = argument.decode_from(data, offset)
+                arguments.append(value)
+        except DecodeError as error:
+            raise ApiError(f"arguments of {name}: {error}") from None
+        if offset != len(data):
+            raise ApiError(f"arguments of {name}: {len(data) - offset} bytes left over")
+        self.bind(overlay)
+        state = self.state
+        state.begin()
+        try:
+            return spec.result.encode(getattr(pallet, spec.method)(*arguments))
+        finally:
+            state.rollback()
+
+
+def _checked(origin: Origin, kind: OriginKind) -> object:
+    """The first argument of a call, if the origin may make it."""
+    match kind:
+        case OriginKind.SIGNED:
+            if isinstance(origin, bytes):
+                return origin
+        case OriginKind.ROOT:
+            if origin is Privilege.ROOT:
+                return None
+        case OriginKind.INHERENT:
+            if origin is Privilege.NONE:
+                return None
+        case OriginKind.ANY:
+            return origin
+    raise BadOrigin

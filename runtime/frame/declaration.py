@@ -1,0 +1,300 @@
+"""What the class of a pallet declares, read once per class.
+
+Everything here follows from annotations and decorators and is the same for all runtimes that hold
+the pallet; it never changes once made.
+"""
+
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args, get_origin
+
+from runtime.frame.dispatch import CallResult, DispatchClass, OriginKind
+from runtime.frame.pallet import ApiMark, CallMark, Config, Error, Event, Pallet
+from runtime.frame.storage import (
+    Hasher,
+    StorageDoubleMap,
+    StorageItem,
+    StorageMap,
+    StorageValue,
+    pascal_case,
+)
+from runtime.frame.values import Default, codec_of, is_immutable
+from runtime.primitives.scale import Codec, Shape, shape_of
+from runtime.primitives.scale.annotations import type_name
+
+STORAGE_CLASSES = (StorageValue, StorageMap, StorageDoubleMap)
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSpec:
+    """A storage item of a pallet."""
+
+    name: str
+    keys: tuple[Shape, ...]
+    hashers: tuple[type[Hasher], ...]
+    value: object
+    """The annotation, with placeholders if it has some."""
+
+    default: Default | None
+
+    @property
+    def name_in_metadata(self) -> str:
+        """`next_bid_id` is `NextBidId` for clients and in keys."""
+        return pascal_case(self.name)
+
+    def make(self, pallet: str) -> StorageItem:
+        """The item of one instance of the pallet."""
+        match self.keys, self.hashers:
+            case (), ():
+                return StorageValue[Any](pallet, self.name)
+            case (key,), (hasher,):
+                return StorageMap[Any, Any, Any](pallet, self.name, key, hasher)
+            case (first, second), (one, two):
+                keys, hashers = (first, second), (one, two)
+                return StorageDoubleMap[Any, Any, Any, Any, Any](pallet, self.name, keys, hashers)
+            case _:
+                raise TypeError(f"{self.name}: a map has one or two keys")
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument of a call or of a runtime API function."""
+
+    name: str
+    annotation: object
+
+
+@dataclass(frozen=True, slots=True)
+class CallSpec:
+    """A call of a pallet."""
+
+    index: int
+    name: str
+    arguments: tuple[Argument, ...]
+    origin: OriginKind
+    function: Callable[..., CallResult]
+    weight: int | Callable[..., int]
+    dispatch_class: DispatchClass
+    is_feeless: bool
+    docs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSpec:
+    """A runtime API function."""
+
+    name: str
+    method: str
+    arguments: tuple[Argument, ...]
+    codecs: tuple[Codec[Any], ...]
+    result: Codec[Any]
+    docs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantSpec:
+    """A constant: a field of the pallet's `Config` that has a SCALE type."""
+
+    name: str
+    codec: Codec[Any]
+    type_name: str
+
+    @property
+    def name_in_metadata(self) -> str:
+        """`bid_max` is `BidMax` for clients."""
+        return pascal_case(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """All that a pallet's class declares."""
+
+    pallet: type[Pallet[Any]]
+    config: type[Config]
+    storage: tuple[StorageSpec, ...]
+    calls: tuple[CallSpec, ...]
+    events: tuple[type[Event], ...]
+    errors: tuple[type[Error], ...]
+    apis: tuple[ApiSpec, ...]
+    constants: tuple[ConstantSpec, ...]
+
+    @property
+    def module(self) -> str:
+        """The pallet's name as a Rust module: `pallet_` and the Python module's name."""
+        return "pallet_" + self.pallet.__module__.rsplit(".", 1)[-1]
+
+
+_declarations: dict[type, Declaration] = {}
+
+
+def declaration_of(pallet: type[Pallet[Any]]) -> Declaration:
+    """What a pallet's class declares; `TypeError` says what is wrong with it."""
+    known = _declarations.get(pallet)
+    if known is None:
+        known = _declarations[pallet] = _read_declaration(pallet)
+    return known
+
+
+def _read_declaration(pallet: type[Pallet[Any]]) -> Declaration:
+    config = _config_of(pallet)
+    return Declaration(
+        pallet=pallet,
+        config=config,
+        storage=_storage_of(pallet),
+        calls=_calls_of(pallet),
+        events=_members(Event, pallet),
+        errors=_members(Error, pallet),
+        apis=_apis_of(pallet),
+        constants=_constants_of(config),
+    )
+
+
+# --- storage
+
+
+def _storage_of(pallet: type[Pallet[Any]]) -> tuple[StorageSpec, ...]:
+    hints = typing.get_type_hints(pallet, include_extras=True)
+    return tuple(
+        _storage_spec(f"{pallet.__name__}.{name}", name, hint)
+        for name, hint in hints.items()
+        if get_origin(hint) in STORAGE_CLASSES
+    )
+
+
+def _storage_spec(where: str, name: str, hint: object) -> StorageSpec:
+    arguments = get_args(hint)
+    kind: Any = get_origin(hint)
+    count = STORAGE_CLASSES.index(kind)  # of its keys
+    keys, value, hashers = arguments[:count], arguments[count], arguments[count + 1 :]
+    shapes = tuple(shape_of(key) for key in keys)
+    for shape in shapes:
+        if not is_immutable(shape):
+            raise TypeError(f"{where}: a key must be of a type that cannot change in place")
+    return StorageSpec(name, shapes, hashers, value, _default_marker(value))
+
+
+def _default_marker(annotation: object) -> Default | None:
+    if get_origin(annotation) is Annotated:
+        for marker in get_args(annotation)[1:]:
+            if isinstance(marker, Default):
+                return marker
+    return None
+
+
+# --- calls and runtime APIs
+
+
+def _calls_of(pallet: type[Pallet[Any]]) -> tuple[CallSpec, ...]:
+    specs: dict[int, CallSpec] = {}
+    for name, mark in _marked(pallet, "__call_mark__", CallMark):
+        spec = _call_spec(pallet, name, mark)
+        if spec.index in specs:
+            other = specs[spec.index].name
+            raise TypeError(f"{pallet.__name__}: calls {other} and {name} have index {spec.index}")
+        specs[spec.index] = spec
+    return tuple(specs[index] for index in sorted(specs))
+
+
+def _call_spec(pallet: type[Pallet[Any]], name: str, mark: CallMark) -> CallSpec:
+    hints = typing.get_type_hints(mark.function, include_extras=True)
+    _, first, *rest = inspect.signature(mark.function).parameters
+    origin = _origin_of(hints[first])
+    if origin is None:
+        raise TypeError(f"{pallet.__name__}.{name}: its first parameter must say who may call")
+    dispatch_class = mark.dispatch_class
+    if dispatch_class is None:
+        is_inherent = origin is OriginKind.INHERENT
+        dispatch_class = DispatchClass.MANDATORY if is_inherent else DispatchClass.NORMAL
+    return CallSpec(
+        mark.index,
+        name,
+        tuple(Argument(argument, hints[argument]) for argument in rest),
+        origin,
+        mark.function,
+        mark.weight,
+        dispatch_class,
+        mark.is_feeless,
+        docs_of(mark.function),
+    )
+
+
+def _origin_of(annotation: object) -> OriginKind | None:
+    if get_origin(annotation) is Annotated:
+        for marker in get_args(annotation)[1:]:
+            if isinstance(marker, OriginKind):
+                return marker
+    return None
+
+
+def _apis_of(pallet: type[Pallet[Any]]) -> tuple[ApiSpec, ...]:
+    specs: list[ApiSpec] = []
+    for method, mark in _marked(pallet, "__api_mark__", ApiMark):
+        function = getattr(pallet, method)
+        hints = typing.get_type_hints(function, include_extras=True)
+        arguments = tuple(
+            Argument(name, hints[name]) for name in list(inspect.signature(function).parameters)[1:]
+        )
+        codecs = tuple(codec_of(shape_of(argument.annotation)) for argument in arguments)
+        result = codec_of(shape_of(hints["return"]))
+        specs.append(ApiSpec(mark.name, method, arguments, codecs, result, docs_of(function)))
+    return tuple(specs)
+
+
+def _marked(pallet: type, mark_name: str, kind: type[Any]) -> list[tuple[str, Any]]:
+    """Methods with a mark, in the order of their definition, those of base classes first."""
+    found: dict[str, Any] = {}
+    for cls in reversed(pallet.__mro__):
+        for name, member in vars(cls).items():
+            mark = getattr(member, mark_name, None)
+            if isinstance(mark, kind):
+                found[name] = mark
+    return list(found.items())
+
+
+# --- constants, events and errors
+
+
+def _config_of(pallet: type[Pallet[Any]]) -> type[Config]:
+    for base in getattr(pallet, "__orig_bases__", ()):
+        if get_origin(base) is Pallet:
+            (config,) = get_args(base)
+            if isinstance(config, type) and issubclass(config, Config):
+                return config
+    raise TypeError(f"{pallet.__name__} must be declared as Pallet[Config]")
+
+
+def _constants_of(config: type[Config]) -> tuple[ConstantSpec, ...]:
+    specs: list[ConstantSpec] = []
+    for name, hint in typing.get_type_hints(config, include_extras=True).items():
+        try:
+            shape = shape_of(hint)
+        except TypeError:
+            continue  # a protocol that another pallet fulfils
+        specs.append(ConstantSpec(name, codec_of(shape), type_name(hint)))
+    return tuple(specs)
+
+
+def _members(base: type[Any], pallet: type) -> tuple[Any, ...]:
+    """The direct subclasses of `base` in the pallet's module or package, by index."""
+    module = pallet.__module__
+    members = [
+        cls
+        for cls in base.__subclasses__()
+        if cls.__module__ == module or cls.__module__.startswith(module + ".")
+    ]
+    return tuple(sorted(members, key=_index_of))
+
+
+def _index_of(cls: Any) -> int:
+    index: int | None = cls.index if issubclass(cls, Error) else cls.__scale__.index
+    if index is None:
+        raise TypeError(f"{cls.__name__} needs an index")
+    return index
+
+
+def docs_of(documented: object) -> tuple[str, ...]:
+    """The lines of a docstring."""
+    text: str | None = getattr(documented, "__doc__", None)
+    return tuple(inspect.cleandoc(text).split("\n")) if text else ()
