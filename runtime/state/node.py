@@ -16,6 +16,7 @@ from runtime.primitives.scale import DecodeError, decode_compact, encode_compact
 
 HASH_BYTES = 32
 INLINE_VALUE_MAX = 32  # state version 1 hashes values that are longer
+VALUE_REMEMBERED_MAX = 1 << 12  # longer values are read again rather than kept with their node
 EMPTY_NODE = b"\x00"
 PARTIAL_NIBBLES_MAX = 1 << 16  # keys are far shorter; bounds what a forged proof can make us do
 
@@ -86,9 +87,11 @@ class Node:
         return encode_node(self.partial, self.value, self.value_hash, self.children)
 
     def forget(self) -> None:
-        """Let go of the encoding and of the children in memory: both are on disk now."""
+        """Let go of what is on disk: the encoding, the children in memory, a long value."""
         self.links = None
         self.encoded = None
+        if self.value_hash is not None and self.value is not None:
+            self.value = self.value if len(self.value) <= VALUE_REMEMBERED_MAX else None
 
 
 Links: TypeAlias = tuple[Node | None, ...]

@@ -25,6 +25,7 @@ from runtime.state.node import (
     NIBBLES,
     NO_CHILDREN,
     NO_LINKS,
+    VALUE_REMEMBERED_MAX,
     Links,
     Node,
     decode_node,
@@ -219,7 +220,10 @@ class Trie:
     def _value(self, node: Node, key: bytes) -> bytes | None:
         if node.value is None and node.value_hash is not None:
             assert self._source is not None, "a trie that is not whole needs a source"
-            node.value = self._source.value(key, node.value_hash)
+            value = self._source.value(key, node.value_hash)
+            if len(value) <= VALUE_REMEMBERED_MAX:
+                node.value = value
+            return value
         return node.value
 
 

@@ -1,0 +1,459 @@
+"""The one door to the chain: headers, bodies, states, and the batches that change them.
+
+Consensus decides what is stored and in which order; this module executes and builds blocks with
+the runtime, keeps the outcome until consensus asks for it to be stored, and writes each list of
+operations as one atomic batch. Everything reads through here: RPC, the pool, serving peers.
+
+Invariants: what is in the database is either whole or absent; the state of every stored block
+above the finalized one can be restored from its stored delta; headers, states and heads in memory
+are those of the database. Heights and hashes of finalized blocks never change.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from consensus import effects
+from consensus.events import Built, Executed, Verdict
+from consensus.ports import LoadedState, SignerMark
+from node.database import NUMBER_BYTES, Batch, Column, Database
+from node.errors import StorageUnusable
+from node.state_store import StateDiscarded, StateStore, StateView, decode_delta, encode_delta
+from runtime.frame.dispatch import InvalidBlock
+from runtime.frame.extensions import InvalidTransaction
+from runtime.genesis import genesis_header
+from runtime.primitives.block import Block, Digest, Header
+from runtime.primitives.hashing import blake2_256
+from runtime.primitives.scale import codec
+from runtime.primitives.types import ZERO_HASH, Hash
+from runtime.runtime import Runtime, SignatureCache
+from runtime.state.overlay import Overlay
+from runtime.state.trie import TrieCommit
+
+log = logging.getLogger("chain")
+
+_BODY = codec(list[bytes])
+NUMBER_MAX = 1 << 32  # heights are stored in 4 bytes
+SLICE_CHECK = 8  # extrinsics applied between two looks at the clock while a block is built
+CHANGED_KEPT = 512  # as many blocks as may be unfinalized; subscribers are told of each at once
+
+
+class UnknownBlock(Exception):
+    """No block of this hash is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A block that was executed and whose state changes wait to be stored."""
+
+    header: Header
+    extrinsics: tuple[bytes, ...]
+    commit: TrieCommit
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What a batch will have changed in memory once it is written."""
+
+    headers: dict[Hash, Header] = field(default_factory=dict)
+    views: dict[Hash, StateView] = field(default_factory=dict)
+    after: list[Callable[[], None]] = field(default_factory=list)
+    is_finalizing: bool = False
+
+
+class Chain:
+    """Made by `Chain.open`. Single-threaded; nothing here awaits."""
+
+    def __init__(self, database: Database, store: StateStore, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.signatures = SignatureCache()
+        self._database = database
+        self._store = store
+        self._headers: dict[Hash, Header] = {}
+        self._views: dict[Hash, StateView] = {}
+        self._outcomes: dict[Hash, Outcome] = {}
+        self._built: Outcome | None = None
+        self._changed: dict[Hash, frozenset[bytes]] = {}
+        self.genesis_hash: Hash = b""
+        self.finalized: Header
+        self.best: Header
+        self._finalized_hash: Hash = b""
+        self._best_hash: Hash = b""
+
+    @classmethod
+    def open(
+        cls,
+        database: Database,
+        runtime: Runtime,
+        genesis: Mapping[bytes, bytes],
+        state_pruning: int | None,
+    ) -> "Chain":
+        """Open the chain in `database`, or begin it with the state `genesis`.
+
+        `state_pruning` is how many finalized states are kept; None keeps all. Raises
+        `StorageUnusable` when the database belongs to another chain.
+        """
+        store = StateStore(database, state_pruning)
+        chain = cls(database, store, runtime)
+        commit = store.genesis_commit(genesis)
+        header = genesis_header(commit.root)
+        chain.genesis_hash = header.hash()
+        stored = database.get(Column.META, b"genesis")
+        if stored is None:
+            chain._begin(header, commit)
+        elif stored != chain.genesis_hash:
+            raise StorageUnusable(
+                f"The database holds the chain 0x{stored.hex()}, the chain specification describes "
+                f"0x{chain.genesis_hash.hex()}. Use the right --chain, another --base-path, or "
+                "remove the chain data."
+            )
+        chain._load()
+        return chain
+
+    # --- reading ------------------------------------------------------------------------------
+
+    @property
+    def best_hash(self) -> Hash:
+        """Hash of the best block."""
+        return self._best_hash
+
+    @property
+    def finalized_hash_now(self) -> Hash:
+        """Hash of the last finalized block."""
+        return self._finalized_hash
+
+    def header(self, block_hash: Hash) -> Header | None:
+        """The header of a stored block on any branch."""
+        found = self._headers.get(block_hash)
+        if found is None:
+            data = self._database.get(Column.HEADER, block_hash)
+            found = Header.decode(data) if data is not None else None
+        return found
+
+    def body(self, block_hash: Hash) -> list[bytes] | None:
+        """The extrinsics of a stored block."""
+        data = self._database.get(Column.BODY, block_hash)
+        return _BODY.decode(data) if data is not None else None
+
+    def hash_at(self, number: int) -> Hash | None:
+        """Hash of the block of this height on the best chain."""
+        if not 0 <= number < NUMBER_MAX:
+            return None
+        return self._database.get(Column.NUMBER, _number_key(number))
+
+    def finalized_hash(self, number: int) -> Hash | None:
+        """Hash of the finalized block at this height; None above the last finalized one."""
+        return self.hash_at(number) if number <= self.finalized.number else None
+
+    def justification(self, block_hash: Hash) -> bytes | None:
+        """The encoded justification kept with this block."""
+        if block_hash == self._finalized_hash:
+            return self._database.get(Column.META, b"justification")
+        return self._database.get(Column.JUSTIFICATION, block_hash)
+
+    def changed_keys(self, block_hash: Hash) -> frozenset[bytes] | None:
+        """The keys that a recent block wrote; None when that is no longer known."""
+        return self._changed.get(block_hash)
+
+    def state_at(self, block_hash: Hash) -> StateView:
+        """The state after a block. Raises `UnknownBlock`, or `StateDiscarded` when pruned."""
+        view = self._views.get(block_hash)
+        if view is not None:
+            return view
+        header = self.header(block_hash)
+        if header is None or self.finalized_hash(header.number) != block_hash:
+            # Blocks above the finalized one are all in `_views`, and forks below it are deleted.
+            raise UnknownBlock(f"No state of block 0x{block_hash.hex()}: it is not on this chain.")
+        return self._store.at_finalized(header.number, header.state_root)
+
+    def best_state(self) -> StateView:
+        """The state after the best block."""
+        return self.state_at(self._best_hash)
+
+    def loaded_state(self, marks: tuple[SignerMark, ...]) -> LoadedState:
+        """What consensus starts from."""
+        state = Overlay(self.state_at(self._finalized_hash))
+        return LoadedState(
+            finalized=self.finalized,
+            aura_authorities=tuple(self.runtime.aura_authorities(state)),
+            grandpa_authorities=tuple(self.runtime.grandpa_authorities(state)),
+            set_id=self.runtime.grandpa_set_id(state),
+            unfinalized=tuple(
+                sorted(
+                    (
+                        header
+                        for block_hash, header in self._headers.items()
+                        if header.number > self.finalized.number
+                    ),
+                    key=lambda header: header.number,
+                )
+            ),
+            best_hash=self._best_hash,
+            voter=dict(self._database.items(Column.VOTER)),
+            justification=self._database.get(Column.META, b"justification"),
+            signer_marks=marks,
+        )
+
+    # --- executing and building -----------------------------------------------------------------
+
+    def execute(self, request: effects.Execute) -> Executed:
+        """Execute a block on its parent's state and keep the outcome until it is stored."""
+        block_hash, header, extrinsics = request.block_hash, request.header, request.extrinsics
+        self._outcomes.clear()  # what was not stored at once is never stored
+        built, self._built = self._built, None
+        if built is not None and (_unsealed(header), extrinsics) == (
+            built.header,
+            built.extrinsics,
+        ):
+            self._outcomes[block_hash] = Outcome(header, extrinsics, built.commit)
+            return Executed(block_hash, Verdict.VALID)
+        try:
+            overlay = Overlay(self.state_at(header.parent_hash))
+            self.runtime.execute_block(overlay, Block(header, list(extrinsics)), self.signatures)
+            commit = overlay.commit()
+        except InvalidBlock as error:
+            return Executed(block_hash, Verdict.INVALID, str(error))
+        except (UnknownBlock, StateDiscarded) as error:
+            return Executed(block_hash, Verdict.FAILED, str(error))
+        self._outcomes[block_hash] = Outcome(header, extrinsics, commit)
+        return Executed(block_hash, Verdict.VALID)
+
+    def build(
+        self,
+        request: effects.Build,
+        ready: Iterator[tuple[Hash, bytes]],
+        reject: Callable[[Hash], None],
+        now_ms: Callable[[], int],
+    ) -> Built:
+        """Build an unsealed block from the `ready` extrinsics; `reject` drops what is invalid.
+
+        Ends at the deadline, or when the block is full.
+        """
+        runtime = self.runtime
+        overlay = Overlay(self.state_at(request.parent_hash))
+        included: list[bytes] = []
+        try:
+            runtime.initialize_block(overlay, _new_header(request))
+            for extrinsic in runtime.inherents(request.timestamp_ms):
+                runtime.apply_extrinsic(overlay, extrinsic, self.signatures)
+                included.append(extrinsic)
+        except (InvalidBlock, InvalidTransaction) as error:
+            # The clock went back behind the parent's time, for instance.
+            return Built(request.slot, request.parent_hash, None, (), str(error))
+        for count, (digest, extrinsic) in enumerate(ready):
+            if count % SLICE_CHECK == 0 and now_ms() >= request.deadline_ms:
+                break
+            try:
+                runtime.apply_extrinsic(overlay, extrinsic, self.signatures)
+            except InvalidTransaction as error:
+                if error.exhausts_resources:
+                    break
+                if not error.is_future:
+                    reject(digest)
+                continue
+            included.append(extrinsic)
+        header = runtime.finalize_block(overlay)
+        self._built = Outcome(header, tuple(included), overlay.commit())
+        return Built(request.slot, request.parent_hash, header, tuple(included))
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def write(self, request: effects.Persist) -> None:
+        """Write all operations of a batch at once. Raises `DiskFailed`; then nothing changed."""
+        pending = _Pending()
+        with self._database.batch(sync=request.is_synced) as batch:
+            for operation in request.operations:
+                match operation:
+                    case effects.PutBlock():
+                        self._put_block(batch, operation, pending)
+                    case effects.SetBest():
+                        self._set_best(batch, operation, pending)
+                    case effects.Finalize():
+                        self._finalize(batch, operation, pending)
+                    case effects.PutVoter():
+                        batch.put(Column.VOTER, operation.key, operation.value)
+                    case effects.DeleteVoter():
+                        batch.delete(Column.VOTER, operation.key)
+        # Memory follows the disk, never the other way round.
+        self._headers.update(pending.headers)
+        self._views.update(pending.views)
+        for follow in pending.after:
+            follow()
+
+    def _put_block(self, batch: Batch, operation: effects.PutBlock, pending: _Pending) -> None:
+        block_hash, header = operation.block_hash, operation.header
+        commit = self._outcomes[block_hash].commit
+        batch.put(Column.HEADER, block_hash, header.encode())
+        batch.put(Column.BODY, block_hash, _BODY.encode(list(operation.extrinsics)))
+        batch.put(Column.JOURNAL, _journal_key(header, block_hash), encode_delta(commit))
+        parent = pending.views.get(header.parent_hash) or self.state_at(header.parent_hash)
+        pending.headers[block_hash] = header
+        pending.views[block_hash] = parent.child(commit)
+
+        def follow() -> None:
+            del self._outcomes[block_hash]
+            self._changed[block_hash] = frozenset(commit.values)
+            while len(self._changed) > CHANGED_KEPT:
+                del self._changed[next(iter(self._changed))]
+
+        pending.after.append(follow)
+
+    def _set_best(self, batch: Batch, operation: effects.SetBest, pending: _Pending) -> None:
+        for block_hash in operation.retracted:
+            batch.delete(Column.NUMBER, _number_key(self._known(block_hash, pending).number))
+        for block_hash in operation.enacted:
+            number = self._known(block_hash, pending).number
+            batch.put(Column.NUMBER, _number_key(number), block_hash)
+        batch.put(Column.META, b"best", operation.block_hash)
+        header = self._known(operation.block_hash, pending)
+
+        def follow() -> None:
+            self.best, self._best_hash = header, operation.block_hash
+
+        pending.after.append(follow)
+
+    def _finalize(self, batch: Batch, operation: effects.Finalize, pending: _Pending) -> None:
+        assert not pending.is_finalizing, (
+            "one `Finalize` in a batch: it does not see another's writes"
+        )
+        pending.is_finalizing = True
+        route = [
+            pending.views.get(block_hash) or self._views[block_hash]
+            for block_hash in operation.route
+        ]
+        settle = self._store.finalize(batch, route)
+        for block_hash in (*operation.route, *operation.pruned):
+            header = self._known(block_hash, pending)
+            batch.delete(Column.JOURNAL, _journal_key(header, block_hash))
+        for block_hash in operation.pruned:
+            batch.delete(Column.HEADER, block_hash)
+            batch.delete(Column.BODY, block_hash)
+        batch.put(Column.META, b"finalized", operation.block_hash)
+        batch.put(Column.META, b"justification", operation.justification)
+        if operation.is_kept:
+            batch.put(Column.JUSTIFICATION, operation.block_hash, operation.justification)
+        header = self._known(operation.block_hash, pending)
+
+        def follow() -> None:
+            settle()
+            gone = (self._finalized_hash, *operation.route, *operation.pruned)
+            self.finalized, self._finalized_hash = header, operation.block_hash
+            for block_hash in gone:
+                if block_hash != self._finalized_hash:
+                    self._views.pop(block_hash, None)
+                    self._headers.pop(block_hash, None)
+
+        pending.after.append(follow)
+
+    # --- opening ------------------------------------------------------------------------------
+
+    def _begin(self, header: Header, commit: TrieCommit) -> None:
+        with self._database.batch(sync=True) as batch:
+            self._store.write_genesis(batch, commit)
+            batch.put(Column.HEADER, self.genesis_hash, header.encode())
+            batch.put(Column.BODY, self.genesis_hash, _BODY.encode([]))
+            batch.put(Column.NUMBER, _number_key(0), self.genesis_hash)
+            batch.put(Column.META, b"genesis", self.genesis_hash)
+            batch.put(Column.META, b"finalized", self.genesis_hash)
+            batch.put(Column.META, b"best", self.genesis_hash)
+
+    def _load(self) -> None:
+        finalized_hash = self._required(Column.META, b"finalized", "the finalized block's hash")
+        self.finalized = Header.decode(
+            self._required(Column.HEADER, finalized_hash, "the finalized header")
+        )
+        self._required(Column.BODY, finalized_hash, "the finalized block's body")
+        self._finalized_hash = finalized_hash
+        view = self._store.at_finalized(self.finalized.number, self.finalized.state_root)
+        view.check_stored()
+        self._headers[finalized_hash] = self.finalized
+        self._views[finalized_hash] = view
+        self._restore_unfinalized()
+        best_hash = self._required(Column.META, b"best", "the best block's hash")
+        best = self._headers.get(best_hash)
+        if best is None:
+            best_hash, best = max(self._headers.items(), key=lambda item: (item[1].number, item[0]))
+            log.warning("The best block is not stored; taking #%d", best.number)
+            self._recanonicalize(best_hash, best)
+        self.best, self._best_hash = best, best_hash
+
+    def _restore_unfinalized(self) -> None:
+        """Compute the states above the finalized one again, parents before children."""
+        with self._database.batch(sync=False) as batch:
+            for key, delta in self._database.items(Column.JOURNAL):
+                block_hash = key[NUMBER_BYTES:]
+                data = self._database.get(Column.HEADER, block_hash)
+                header = Header.decode(data) if data is not None else None
+                parent = self._views.get(header.parent_hash) if header is not None else None
+                if header is None or parent is None:
+                    # Of no use without its parent; consensus can fetch it again.
+                    log.warning("Dropping block 0x%s: it has no parent here", block_hash.hex())
+                    batch.delete(Column.JOURNAL, key)
+                    batch.delete(Column.HEADER, block_hash)
+                    batch.delete(Column.BODY, block_hash)
+                    continue
+                commit = parent.storage_root(decode_delta(delta))
+                if commit.root != header.state_root:
+                    raise StorageUnusable(
+                        f"The database is damaged: the changes stored for block {header.number} "
+                        f"lead to the state root 0x{commit.root.hex()}, its header says "
+                        f"0x{header.state_root.hex()}. Restore a backup, or remove the chain data."
+                    )
+                self._headers[block_hash] = header
+                self._views[block_hash] = parent.child(commit)
+
+    def _recanonicalize(self, best_hash: Hash, best: Header) -> None:
+        with self._database.batch(sync=True) as batch:
+            for key, _ in self._database.items(
+                Column.NUMBER, start=_number_key(self.finalized.number + 1)
+            ):
+                batch.delete(Column.NUMBER, key)
+            block_hash, header = best_hash, best
+            while header.number > self.finalized.number:
+                batch.put(Column.NUMBER, _number_key(header.number), block_hash)
+                block_hash = header.parent_hash
+                header = self._headers[block_hash]
+            batch.put(Column.META, b"best", best_hash)
+
+    def _required(self, column: Column, key: bytes, what: str) -> bytes:
+        value = self._database.get(column, key)
+        if value is None:
+            raise StorageUnusable(
+                f"The database is damaged: {what} is missing. Restore a backup, or remove the "
+                "chain data and let the node fetch the chain from its peers."
+            )
+        return value
+
+    def _known(self, block_hash: Hash, pending: _Pending) -> Header:
+        header = pending.headers.get(block_hash) or self.header(block_hash)
+        assert header is not None, f"consensus names a block that is not stored: {block_hash.hex()}"
+        return header
+
+
+def _number_key(number: int) -> bytes:
+    return number.to_bytes(NUMBER_BYTES, "big")
+
+
+def _journal_key(header: Header, block_hash: Hash) -> bytes:
+    return _number_key(header.number) + block_hash
+
+
+def _unsealed(header: Header) -> Header:
+    """The header without its last digest item, the seal."""
+    return Header(
+        header.parent_hash,
+        header.number,
+        header.state_root,
+        header.extrinsics_root,
+        Digest(header.digest.logs[:-1]),
+    )
+
+
+def _new_header(request: effects.Build) -> Header:
+    """The header a block begins with: no roots yet."""
+    return Header(request.parent_hash, request.number, ZERO_HASH, ZERO_HASH, request.digest)
+
+
+def extrinsic_hash(extrinsic: bytes) -> Hash:
+    """blake2-256 of the whole bytes, length prefix included."""
+    return blake2_256(extrinsic)
