@@ -1,0 +1,6 @@
+class PrivateKey: ...
+
+class KeyPair:
+    private_key: PrivateKey
+
+def create_new_key_pair(seed: bytes | None = ...) -> KeyPair: ...

@@ -1,0 +1,3 @@
+from libp2p.crypto.ed25519 import KeyPair
+
+def create_new_key_pair() -> KeyPair: ...

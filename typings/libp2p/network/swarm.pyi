@@ -1,0 +1,29 @@
+from collections.abc import Awaitable, Callable
+
+from libp2p.network.config import RetryConfig
+from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.network.stream.net_stream import NetStream
+from libp2p.peer.id import ID
+from libp2p.stream_muxer.yamux.yamux import Yamux
+from multiaddr import Multiaddr
+
+class Manager:
+    async def wait_finished(self) -> None: ...
+    async def stop(self) -> None: ...
+
+class Swarm:
+    retry_config: RetryConfig
+    common_stream_handler: Callable[[NetStream], Awaitable[None]]
+    @property
+    def manager(self) -> Manager: ...
+    def set_resource_manager(self, resource_manager: None) -> None: ...
+    def set_stream_handler(
+        self, stream_handler: Callable[[NetStream], Awaitable[None]]
+    ) -> None: ...
+    def get_connections(self, peer_id: ID | None = ...) -> list[SwarmConn]: ...
+    def remove_conn(self, swarm_conn: SwarmConn) -> None: ...
+    async def dial_addr(self, addr: Multiaddr, peer_id: ID) -> SwarmConn: ...
+    async def upgrade_inbound_raw_conn(
+        self, raw_conn: RawConnection, maddr: Multiaddr
+    ) -> Yamux: ...
