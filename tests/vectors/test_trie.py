@@ -38,7 +38,7 @@ def test_a_trie_has_the_known_root(case: dict[str, Any]) -> None:
     root_node = trie.root_node()
     if "node" in case and root_node is not None:
         assert root_node.encode() == unhex(case["node"])
-    assert {key: trie.get(key) for key in trie.keys()} == values
+    assert {key: trie.get(key) for key in trie.keys(b"")} == values
 
 
 @pytest.mark.parametrize("case", TRIES["ordered_roots"], ids=case_name)
@@ -92,8 +92,10 @@ def test_every_link_of_a_real_proof_resolves_and_its_values_can_be_read() -> Non
         )
         if node.value_hash in items:
             values += 1
-        for reference in node.children:
-            if reference[:1] == b"\x80" and reference[1:] in items:
-                stack.append(decode_node(items[reference[1:]]))
+        stack.extend(
+            decode_node(items[reference[1:]])
+            for reference in node.children
+            if reference[:1] == b"\x80" and reference[1:] in items
+        )
 
     assert (nodes, values, len(items)) == (58, 12, 70)
