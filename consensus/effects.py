@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from consensus.events import GossipMessage, PeerId, TimerName
+from consensus.events import PeerId, TimerName
 from runtime.primitives.block import Digest, Header
+from runtime.primitives.grandpa import GossipMessage
 from runtime.primitives.types import Hash
 
 # --- blocks ---------------------------------------------------------------------------------

@@ -11,19 +11,10 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from runtime.primitives.block import Header
-from runtime.primitives.grandpa import (
-    CatchUpRequest,
-    CatchUpResponse,
-    CommitMessage,
-    NeighbourV2,
-    Vote,
-)
+from runtime.primitives.grandpa import GossipMessage
 from runtime.primitives.types import Hash
 
 PeerId: TypeAlias = bytes
-
-GossipMessage: TypeAlias = Vote | CommitMessage | NeighbourV2 | CatchUpRequest | CatchUpResponse
-"""The five messages of the GRANDPA protocol; their wire form is `runtime.primitives.grandpa`."""
 
 
 class TimerName(StrEnum):

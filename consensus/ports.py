@@ -1,4 +1,4 @@
-"""What consensus asks of a chain: settings, reads of stored headers, checks of signatures, the state at start.
+"""What consensus asks of a chain: settings, reads, signature checks, the state at start.
 
 Invariant: everything here answers at once, from memory or from the local database, and has no
 outward effect. What takes time or changes something is an effect (`effects.py`).

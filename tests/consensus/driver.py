@@ -1,0 +1,596 @@
+"""A network of cores in virtual time: one heap, one seed, one thread.
+
+Each node has a core, a disk that forgets what was not synced when it crashes, a signer whose mark
+outlives everything, and links with latency, loss and partitions. Blocks are executed by looking
+whether they contain `BAD_EXTRINSIC`. After each step the network checks itself: no two nodes
+finalize different blocks of one height, nobody casts two votes of one stage, no vote is sent that
+is not on disk.
+"""
+
+import heapq
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from consensus import aura, effects, events
+from consensus.core import Core
+from consensus.effects import Effect, SignKind
+from consensus.events import Event, PeerStatus, Role, TimerName, Verdict
+from consensus.grandpa.records import ROUNDS_KEY, OwnVotes, VoterRecord, own_votes_key, stage_of
+from consensus.ports import ConsensusConfig, LoadedState, SignerMark
+from runtime.primitives.block import Digest, Header
+from runtime.primitives.grandpa import Message, SignedMessage, Vote
+from runtime.primitives.hashing import blake2_256
+from runtime.primitives.types import Hash
+
+EPOCH_MS = 1_700_000_000_000 // 6_000 * 6_000
+BAD_EXTRINSIC = b"bad"
+ZERO = bytes(32)
+SYNC_MS, EXECUTE_MS, BUILD_MS = 3, 8, 15
+
+
+def key_of(name: str) -> bytes:
+    """A public key; the same for seals and votes."""
+    return blake2_256(b"key of " + name.encode())
+
+
+def sign(public: bytes, payload: bytes) -> bytes:
+    """A signature that anybody could forge and nobody here does by accident."""
+    return blake2_256(public + payload) * 2
+
+
+class CheapSignatures:
+    """`SignatureVerifier` of the signatures above."""
+
+    def verify_seal(self, public: bytes, payload: bytes, signature: bytes) -> bool:
+        return sign(public, payload) == signature
+
+    verify_vote = verify_seal
+
+
+def genesis_header() -> Header:
+    return Header(ZERO, 0, ZERO, ZERO, Digest([]))
+
+
+def make_block(
+    parent: Header, slot: int, author: str, extrinsics: tuple[bytes, ...] = ()
+) -> Header:
+    """A sealed block, as `author` makes it."""
+    number = parent.number + 1
+    root = blake2_256(b"".join(extrinsics))
+    unsealed = Header(parent.hash(), number, ZERO, root, aura.pre_digest(slot))
+    return aura.sealed(unsealed, sign(key_of(author), aura.pre_hash(unsealed)))
+
+
+# --- disk and signer
+
+
+@dataclass
+class Store:
+    """What the database holds."""
+
+    finalized: Hash
+    best: Hash
+    headers: dict[Hash, Header]
+    bodies: dict[Hash, tuple[bytes, ...]]
+    finals: dict[int, Hash]
+    canonical: dict[int, Hash]
+    voter: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
+    justification: bytes | None = None
+    kept: dict[Hash, bytes] = field(default_factory=dict[Hash, bytes])
+
+    @staticmethod
+    def new(genesis: Header) -> "Store":
+        h = genesis.hash()
+        return Store(h, h, {h: genesis}, {h: ()}, {0: h}, {0: h})
+
+    def copy(self) -> "Store":
+        return replace(
+            self,
+            headers=dict(self.headers),
+            bodies=dict(self.bodies),
+            finals=dict(self.finals),
+            canonical=dict(self.canonical),
+            voter=dict(self.voter),
+            kept=dict(self.kept),
+        )
+
+    def apply(self, operation: effects.Operation) -> None:
+        match operation:
+            case effects.PutBlock():
+                assert operation.header.parent_hash in self.headers, "a block without its parent"
+                self.headers[operation.block_hash] = operation.header
+                self.bodies[operation.block_hash] = operation.extrinsics
+            case effects.SetBest():
+                for block_hash in operation.retracted:
+                    number = self.headers[block_hash].number
+                    assert self.canonical.pop(number) == block_hash
+                for block_hash in operation.enacted:
+                    header = self.headers[block_hash]
+                    assert self.canonical[header.number - 1] == header.parent_hash
+                    self.canonical[header.number] = block_hash
+                self.best = operation.block_hash
+            case effects.Finalize():
+                self._finalize(operation)
+            case effects.PutVoter():
+                self.voter[operation.key] = operation.value
+            case effects.DeleteVoter():
+                self.voter.pop(operation.key, None)
+
+    def _finalize(self, operation: effects.Finalize) -> None:
+        for block_hash in operation.route:
+            header = self.headers[block_hash]
+            assert header.parent_hash == self.finalized, "finality jumps"
+            assert self.canonical[header.number] == block_hash, "final and not canonical"
+            self.finalized = block_hash
+            self.finals[header.number] = block_hash
+        assert self.finalized == operation.block_hash
+        for block_hash in operation.pruned:
+            assert self.canonical.get(self.headers[block_hash].number) != block_hash
+            del self.headers[block_hash], self.bodies[block_hash]
+        self.justification = operation.justification
+        if operation.is_kept:
+            self.kept[operation.block_hash] = operation.justification
+
+
+class SimDisk:
+    """Synced batches survive a crash; of the others as many as the crash leaves."""
+
+    def __init__(self, genesis: Header) -> None:
+        self.now = Store.new(genesis)
+        self.durable = Store.new(genesis)
+        self._unsynced: list[effects.Persist] = []
+
+    def write(self, batch: effects.Persist) -> None:
+        for operation in batch.operations:
+            self.now.apply(operation)
+        self._unsynced.append(batch)
+
+    def sync(self) -> None:
+        for batch in self._unsynced:
+            for operation in batch.operations:
+                self.durable.apply(operation)
+        self._unsynced = []
+
+    def crash(self, kept: int = 0) -> None:
+        """Lose what was not synced, but for the first `kept` batches."""
+        self._unsynced = self._unsynced[:kept]
+        self.sync()
+        self.now = self.durable.copy()
+
+
+@dataclass
+class SimSigner:
+    """Keys with their mark, by the rule of `SignerMark`."""
+
+    keys: frozenset[bytes]
+    marks: dict[bytes, SignerMark] = field(default_factory=dict[bytes, SignerMark])
+    payloads: dict[tuple[bytes, int], tuple[bytes, bytes]] = field(
+        default_factory=dict[tuple[bytes, int], tuple[bytes, bytes]]
+    )
+    """Of the mark's round: by key and stage, payload and signature."""
+
+    refused: int = 0
+
+    def sign(self, request: effects.Sign) -> events.Signed:
+        assert request.public in self.keys
+        signature = sign(request.public, request.payload)
+        if request.kind is SignKind.SEAL:
+            return events.Signed(request.request_id, signature)
+        mark = self.marks.get(request.public)
+        place = (request.set_id, request.round)
+        if mark is not None and place == (mark.set_id, mark.round):
+            stored = self.payloads.get((request.public, request.stage))
+            if stored is not None and stored[0] != request.payload:
+                self.refused += 1
+                return events.Signed(request.request_id, None, "a different vote was signed")
+        elif mark is not None and place < (mark.set_id, mark.round):
+            self.refused += 1
+            return events.Signed(request.request_id, None, "below the mark")
+        else:
+            mark = SignerMark(request.public, *place, None, None, None)
+            self.payloads = {k: v for k, v in self.payloads.items() if k[0] != request.public}
+        message = Message.decode(request.payload[:37])
+        signed = SignedMessage(message, signature, request.public)
+        stage = ("prevote", "precommit", "propose")[request.stage]
+        self.marks[request.public] = replace(mark, **{stage: signed})
+        self.payloads[request.public, request.stage] = (request.payload, signature)
+        return events.Signed(request.request_id, signature)
+
+
+# --- a node
+
+
+class Reader:
+    """`ChainReader` of a disk."""
+
+    def __init__(self, disk: SimDisk) -> None:
+        self._disk = disk
+
+    def header(self, block_hash: Hash) -> Header | None:
+        return self._disk.now.headers.get(block_hash)
+
+    def finalized_hash(self, number: int) -> Hash | None:
+        return self._disk.now.finals.get(number)
+
+
+class Node:
+    """One core and what carries out its effects."""
+
+    def __init__(self, network: "Network", name: str, is_authority: bool) -> None:
+        self.network = network
+        self.name = name
+        self.id = name.encode()
+        self.is_authority = is_authority
+        self.disk = SimDisk(network.genesis)
+        self.signer = SimSigner(frozenset({key_of(name)}))
+        self.extra_keys: tuple[bytes, ...] = ()
+        self.clock_offset_ms = 0
+        self.is_forced = False
+        self.core: Core | None = None
+        self.run = 0
+        self.peers: set[str] = set()
+        self.alarms: list[effects.Alarm] = []
+        self.reports: list[effects.Report] = []
+        self.halts: list[effects.Halt] = []
+        self.events_handled = 0
+        self.requests: list[effects.RequestBlocks] = []
+        self._timers: dict[TimerName, int] = {}
+
+    @property
+    def live(self) -> Core:
+        """The core of a running node."""
+        assert self.core is not None, f"{self.name} does not run"
+        return self.core
+
+    @property
+    def finalized(self) -> int:
+        """Number of the last finalized block, in memory when it runs, else on disk."""
+        if self.core is not None:
+            return self.core.status.finalized.number
+        return self.disk.durable.headers[self.disk.durable.finalized].number
+
+    @property
+    def best(self) -> int:
+        return self.live.status.best.number
+
+    def start(self) -> None:
+        network, store = self.network, self.disk.now
+        keys = (key_of(self.name), *self.extra_keys) if self.is_authority else ()
+        config = ConsensusConfig(
+            genesis_hash=network.genesis.hash(),
+            slot_duration_ms=network.slot_ms,
+            gossip_duration_ms=network.slot_ms // 6,
+            aura_keys=keys,
+            grandpa_keys=keys,
+            is_authoring_forced=self.is_forced,
+        )
+        self.core = Core(config, Reader(self.disk), CheapSignatures())
+        self.run += 1
+        self._timers = {}
+        finalized = store.headers[store.finalized]
+        unfinalized = [h for h in store.headers.values() if h.number > finalized.number]
+        state = LoadedState(
+            finalized=finalized,
+            aura_authorities=network.authorities,
+            grandpa_authorities=network.authorities,
+            set_id=0,
+            unfinalized=tuple(sorted(unfinalized, key=lambda h: h.number)),
+            best_hash=store.best,
+            voter=dict(store.voter),
+            justification=store.justification,
+            signer_marks=tuple(self.signer.marks.values()),
+        )
+        self._perform(self.core.start(network.now_ms, self.wall_ms(), state))
+
+    @property
+    def is_running(self) -> bool:
+        return self.core is not None
+
+    def wall_ms(self) -> int:
+        return EPOCH_MS + self.network.now_ms + self.clock_offset_ms
+
+    def handle(self, event: Event) -> None:
+        if self.core is None or self.halts:
+            return
+        if isinstance(event, events.Committed):
+            self.disk.sync()
+        self.events_handled += 1
+        self._perform(self.core.handle(self.network.now_ms, self.wall_ms(), event))
+
+    def status(self) -> PeerStatus:
+        status = self.live.status
+        return PeerStatus(
+            Role.AUTHORITY if self.is_authority else Role.FULL,
+            status.best.hash,
+            status.best.number,
+            status.finalized.hash,
+            status.finalized.number,
+            self.wall_ms(),
+        )
+
+    def _later(self, delay_ms: int, event: Event) -> None:
+        run = self.run
+        self.network.at(delay_ms, lambda: self.handle(event) if self.run == run else None)
+
+    def _perform(self, wanted: Iterable[Effect]) -> None:
+        network = self.network
+        for effect in wanted:
+            match effect:
+                case effects.Send():
+                    self._check_send(effect)
+                    for peer in effect.peers:
+                        network.send(self, peer.decode(), effect.message)
+                case effects.Persist():
+                    self.disk.write(effect)
+                    if effect.is_synced:
+                        entropy = network.rng.getrandbits(64)
+                        self._later(SYNC_MS, events.Committed(effect.batch_id, entropy))
+                case effects.Sign():
+                    self._later(0, self.signer.sign(effect))
+                case effects.SetTimer():
+                    self._set_timer(effect)
+                case effects.Execute():
+                    is_bad = BAD_EXTRINSIC in effect.extrinsics
+                    verdict = Verdict.INVALID if is_bad else Verdict.VALID
+                    self._later(EXECUTE_MS, events.Executed(effect.block_hash, verdict))
+                case effects.Build():
+                    self._build(effect)
+                case effects.RequestBlocks():
+                    self.requests.append(effect)
+                    network.request(self, effect)
+                case effects.Report():
+                    self.reports.append(effect)
+                case effects.NotifyFinalized():
+                    network.check_finalized(self, effect)
+                case effects.Alarm():
+                    self.alarms.append(effect)
+                case effects.Halt():
+                    self.halts.append(effect)
+                case effects.NotifyImported() | effects.NotifyBest():
+                    pass
+
+    def _build(self, build: effects.Build) -> None:
+        extrinsics = (build.slot.to_bytes(8, "little"),)
+        root = blake2_256(b"".join(extrinsics))
+        header = Header(build.parent_hash, build.number, ZERO, root, build.digest)
+        assert build.timestamp_ms // self.network.slot_ms == build.slot
+        self._later(BUILD_MS, events.Built(build.slot, build.parent_hash, header, extrinsics))
+
+    def _set_timer(self, effect: effects.SetTimer) -> None:
+        self._timers[effect.name] = effect.at_ms
+        run = self.run
+
+        def fire() -> None:
+            if self.run == run and self._timers.get(effect.name) == effect.at_ms:
+                del self._timers[effect.name]
+                self.handle(events.Timer(effect.name))
+
+        self.network.at(max(0, effect.at_ms - self.network.now_ms), fire)
+
+    def _check_send(self, effect: effects.Send) -> None:
+        """Persist before send, and never two votes of one stage."""
+        vote = effect.message
+        if not isinstance(vote, Vote) or vote.message.id != key_of(self.name):
+            return
+        place = (vote.message.id, vote.set_id, vote.round, stage_of(vote.message.message))
+        cast = self.network.votes.setdefault(place, vote.message.message)
+        assert cast == vote.message.message, f"{self.name} votes twice in {place[1:]}"
+        voter = self.disk.durable.voter
+        stored: list[SignedMessage | None] = []
+        if own := voter.get(own_votes_key(vote.set_id, vote.round)):
+            votes = OwnVotes.decode(own)
+            stored += [votes.propose, votes.prevote, votes.precommit]
+        if rounds := voter.get(ROUNDS_KEY):
+            for record in VoterRecord.decode(rounds).completed:
+                stored += [*record.prevotes, *record.precommits]
+        mark = self.signer.marks.get(vote.message.id)
+        assert mark is not None
+        assert vote.message in stored, f"{self.name} sends a vote that is not on disk"
+
+
+# --- the network
+
+
+@dataclass
+class Link:
+    """One direction between two nodes."""
+
+    latency_ms: tuple[int, int] = (5, 25)
+    loss_percent: int = 0
+    is_ordered: bool = True
+    is_cut: bool = False
+    last_ms: int = 0
+
+
+class Network:
+    """Nodes, links and the clock."""
+
+    def __init__(
+        self,
+        seed: int = 1,
+        validators: int = 4,
+        full: int = 0,
+        slot_ms: int = 2_000,
+        names: tuple[str, ...] = (),
+    ) -> None:
+        self.rng = random.Random(seed)
+        self.now_ms = 0
+        self.slot_ms = slot_ms
+        self.genesis = genesis_header()
+        voters = names or tuple(f"v{i}" for i in range(validators))
+        self.authorities = tuple(key_of(name) for name in voters)
+        self.nodes = {name: Node(self, name, True) for name in voters}
+        for i in range(full):
+            self.nodes[f"f{i}"] = Node(self, f"f{i}", False)
+        self.links: dict[tuple[str, str], Link] = {}
+        self.finals: dict[int, Hash] = {0: self.genesis.hash()}
+        self.votes: dict[tuple[bytes, int, int, int], object] = {}
+        self.sent: dict[str, int] = {}
+        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._order = count()
+        self.is_parted: Callable[[str, str], bool] = lambda a, b: False
+        self.filters: list[Callable[[str, str, object], bool]] = []
+
+    # --- time
+
+    def at(self, delay_ms: int, action: Callable[[], None]) -> None:
+        heapq.heappush(self._heap, (self.now_ms + delay_ms, next(self._order), action))
+
+    def run(self, seconds: int, until: Callable[[], bool] | None = None) -> bool:
+        """Let time pass; True as soon as `until` holds (looked at after each step)."""
+        end_ms = self.now_ms + seconds * 1_000
+        while self._heap and self._heap[0][0] <= end_ms:
+            self.now_ms, _, action = heapq.heappop(self._heap)
+            action()
+            if until is not None and until():
+                return True
+        self.now_ms = end_ms
+        return until is not None and until()
+
+    # --- nodes
+
+    def __getitem__(self, name: str) -> Node:
+        return self.nodes[name]
+
+    def start(self, *names: str) -> "Network":
+        """Start nodes (all when none is named) and connect them to all that run."""
+        for name in names or tuple(self.nodes):
+            self.nodes[name].start()
+            for other in self.nodes.values():
+                self.connect(name, other.name)
+        return self
+
+    def kill(self, *names: str, kept: int = 0) -> None:
+        """A crash: what is not synced is lost, peers see the connection break."""
+        for name in names:
+            node = self.nodes[name]
+            for peer in sorted(node.peers):
+                self.disconnect(name, peer)
+            node.core = None
+            node.run += 1
+            node.disk.crash(kept)
+
+    def connect(self, a: str, b: str) -> None:
+        left, right = self.nodes[a], self.nodes[b]
+        both_run = left.is_running and right.is_running
+        if a == b or not both_run or b in left.peers or self.is_parted(a, b):
+            return
+        left.peers.add(b)
+        right.peers.add(a)
+        left.handle(events.PeerConnected(right.id, right.status()))
+        right.handle(events.PeerConnected(left.id, left.status()))
+
+    def disconnect(self, a: str, b: str) -> None:
+        for x, y in ((a, b), (b, a)):
+            if y in self.nodes[x].peers:
+                self.nodes[x].peers.discard(y)
+                self.nodes[x].handle(events.PeerGone(y.encode()))
+
+    def part(self, *groups: str) -> None:
+        """Cut the network into groups of names separated by blanks."""
+        group_of = {name: i for i, group in enumerate(groups) for name in group.split()}
+        self.is_parted = lambda a, b: group_of.get(a) != group_of.get(b)
+        for a in self.nodes:
+            for b in sorted(self.nodes[a].peers):
+                if self.is_parted(a, b):
+                    self.disconnect(a, b)
+
+    def heal(self) -> None:
+        self.is_parted = lambda a, b: False
+        for a in self.nodes:
+            for b in self.nodes:
+                self.connect(a, b)
+
+    @property
+    def running(self) -> list[Node]:
+        return [node for node in self.nodes.values() if node.is_running]
+
+    def lag(self) -> int:
+        """Blocks between the highest best and the lowest finalized block of running nodes."""
+        return max(n.best for n in self.running) - min(n.finalized for n in self.running)
+
+    # --- messages
+
+    def link(self, a: str, b: str) -> Link:
+        return self.links.setdefault((a, b), Link())
+
+    def _arrival_ms(self, a: str, b: str) -> int | None:
+        """The delay of a message now, or None when it is lost."""
+        link = self.link(a, b)
+        if link.is_cut or self.rng.randrange(100) < link.loss_percent:
+            return None
+        at_ms = self.now_ms + self.rng.randint(*link.latency_ms)
+        if link.is_ordered:
+            at_ms = link.last_ms = max(at_ms, link.last_ms)
+        return at_ms - self.now_ms
+
+    def send(self, sender: Node, to: str, message: object) -> None:
+        self.sent[type(message).__name__] = self.sent.get(type(message).__name__, 0) + 1
+        if to not in sender.peers or any(f(sender.name, to, message) for f in self.filters):
+            return
+        delay_ms = self._arrival_ms(sender.name, to)
+        if delay_ms is None:
+            return
+        receiver = self.nodes[to]
+        runs = (sender.run, receiver.run)
+        event: Event
+        if isinstance(message, effects.Announce):
+            event = events.HeaderSeen(sender.id, message.header, message.is_best)
+        else:
+            event = events.MessageReceived(sender.id, message)  # type: ignore[arg-type]
+
+        def deliver() -> None:
+            if runs == (sender.run, receiver.run) and to in sender.peers:
+                receiver.handle(event)
+
+        self.at(delay_ms, deliver)
+
+    def request(self, asker: Node, request: effects.RequestBlocks) -> None:
+        """Carry a request to a peer and its answer back; either may be lost."""
+        server = self.nodes.get(request.peer.decode())
+        if server is None or server.name not in asker.peers:
+            return
+        there = self._arrival_ms(asker.name, server.name)
+        back = self._arrival_ms(server.name, asker.name)
+        if there is None or back is None:
+            return
+        run = asker.run
+
+        def serve() -> None:
+            if not server.is_running:
+                return
+            blocks = tuple(serve_blocks(server.disk.now, request))
+            answer = events.BlocksReceived(request.request_id, request.peer, blocks)
+            self.at(back, lambda: asker.handle(answer) if asker.run == run else None)
+
+        self.at(there, serve)
+
+    # --- invariants
+
+    def check_finalized(self, node: Node, effect: effects.NotifyFinalized) -> None:
+        assert node.disk.durable.finals.get(effect.header.number) == effect.block_hash
+        number = effect.header.number - len(effect.route) + 1
+        for block_hash in effect.route:
+            known = self.finals.setdefault(number, block_hash)
+            assert known == block_hash, f"two final blocks at {number}, the second at {node.name}"
+            number += 1
+
+
+def serve_blocks(store: Store, request: effects.RequestBlocks) -> Iterable[events.SyncBlock]:
+    """What a node answers from its disk."""
+    start = request.start if isinstance(request.start, bytes) else store.canonical.get(request.start)
+    for _ in range(request.blocks_max):
+        header = store.headers.get(start) if start is not None else None
+        if start is None or header is None:
+            return
+        justification = store.kept.get(start)
+        if start == store.finalized:
+            justification = store.justification
+        body = store.bodies[start] if request.with_bodies else None
+        yield events.SyncBlock(header, body, justification)
+        if request.is_ascending:
+            start = store.canonical.get(header.number + 1)
+        else:
+            start = header.parent_hash if header.number > 0 else None
