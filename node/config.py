@@ -1,7 +1,9 @@
 """All settings of a node, in one frozen record. Names and defaults are Substrate's flags."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+from rpc.config import DEFAULT_ORIGINS
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +34,16 @@ class NodeConfig:
     rpc_port: int = 9944
     rpc_address: str = "127.0.0.1"
     rpc_methods: str = "auto"
-    rpc_cors: tuple[str, ...] = field(
-        default=("http://localhost:*", "http://127.0.0.1:*", "https://polkadot.js.org")
-    )
+    rpc_cors: tuple[str, ...] | None = DEFAULT_ORIGINS
+    """Origins of web pages that may call; None allows all."""
+
     rpc_max_connections: int = 100
     rpc_max_request_mib: int = 15
     rpc_max_response_mib: int = 15
     rpc_max_subscriptions_per_connection: int = 1_024
 
     prometheus_port: int | None = 9615
+    prometheus_address: str = "127.0.0.1"
     state_pruning: int | None = 256
     """How many finalized states are kept; None is `archive`."""
 
@@ -51,3 +54,8 @@ class NodeConfig:
 
     wall_clock_offset_ms: int = 0
     """For drills with a wrong clock."""
+
+    @property
+    def is_single(self) -> bool:
+        """Whether the node is meant to run without peers, as with `--dev`."""
+        return self.force_authoring and not (self.reserved_nodes or self.bootnodes)

@@ -26,6 +26,14 @@ def draw_seed() -> bytes:
     return os.urandom(32)
 
 
+def parse_node_key(text: str) -> bytes:
+    """The seed of a network identity: 32 bytes in hex. Raises ValueError."""
+    seed = bytes.fromhex(text.removeprefix("0x"))
+    if len(seed) != 32:
+        raise ValueError(f"a network key has 32 bytes, not {len(seed)}")
+    return seed
+
+
 def write_private(path: Path, content: bytes) -> None:
     """Write a file of mode 0600 so that a crash leaves the old one or the new one, whole."""
     temporary = path.with_name(path.name + ".tmp")

@@ -6,6 +6,7 @@ of a scrape, so that a node nobody scrapes pays nothing. Names beginning with `d
 Left out: per-house series (their number is unbounded), pushing, and TLS.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -23,13 +24,17 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from consensus.effects import Alarm
 from rpc.config import Timeouts
 from rpc.http import Disconnected, HttpConnection, HttpError
 from rpc.server import open_listeners
 from rpc.stats import RpcStats
 
+log = logging.getLogger("consensus")
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 CONNECTIONS_MAX = 16  # a few scrapers; more is a mistake of somebody
+GAUGES_OF_NETWORK = ("peers", "inbound", "outbound")  # the other counts only grow
 LAG_PERIOD_S = 5.0  # how often the event loop's lateness is looked at
 TIME_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
@@ -62,6 +67,11 @@ class Instruments:
         )
         self.loop_lag_s = 0.0
 
+    def alarm(self, effect: Alarm) -> None:
+        """Consensus raised an alarm: say it loudly and count it."""
+        log.error("ALARM (%s): %s", effect.kind.value, effect.detail)
+        self.alarms.labels(effect.kind.value.replace(" ", "_")).inc()
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -70,12 +80,13 @@ class Reading:
     best: int
     finalized: int
     sync_target: int
-    leaves: int
     peers: int
     is_major_syncing: bool
     ready_transactions: int
     future_transactions: int
-    grandpa_round: int | None
+    grandpa_round: int
+    is_voting: bool
+    clock_offset_ms: int
     market: Mapping[str, object]
 
 
@@ -86,12 +97,14 @@ class _NodeCollector(Collector):
         self,
         read: Callable[[], Reading],
         rpc: RpcStats,
+        network: Callable[[], Mapping[str, int]],
         instruments: Instruments,
         labels: Mapping[str, str],
         started_s: float,
     ) -> None:
         self._read = read
         self._rpc = rpc
+        self._network = network
         self._instruments = instruments
         self._labels = labels
         self._started_s = started_s
@@ -115,6 +128,7 @@ class _NodeCollector(Collector):
             yield GaugeMetricFamily(name, text, value=value)
         yield from self._market(reading.market)
         yield from self._calls()
+        yield from self._traffic()
 
     def _gauges(self, reading: Reading) -> Iterator[tuple[str, str, float]]:
         yield (
@@ -122,7 +136,6 @@ class _NodeCollector(Collector):
             "Unix time at which the process started.",
             self._started_s,
         )
-        yield "substrate_number_leaves", "Leaves of the tree of blocks.", reading.leaves
         yield "substrate_sub_libp2p_peers_count", "Connected peers.", reading.peers
         yield (
             "substrate_sub_libp2p_is_major_syncing",
@@ -139,12 +152,17 @@ class _NodeCollector(Collector):
             "Extrinsics that wait for an earlier one.",
             reading.future_transactions,
         )
-        if reading.grandpa_round is not None:
-            yield (
-                "substrate_finality_grandpa_round",
-                "Highest completed GRANDPA round.",
-                reading.grandpa_round,
-            )
+        yield (
+            "substrate_finality_grandpa_round",
+            "The GRANDPA round in progress.",
+            reading.grandpa_round,
+        )
+        yield "dret_is_voting", "Whether this node votes on finality.", int(reading.is_voting)
+        yield (
+            "dret_clock_offset_ms",
+            "How far our clock is ahead of our peers' (median).",
+            reading.clock_offset_ms,
+        )
         yield (
             "dret_finality_lag_blocks",
             "Blocks between the best and the last finalized one.",
@@ -174,6 +192,12 @@ class _NodeCollector(Collector):
             value = market.get(key)
             if isinstance(value, int):
                 yield GaugeMetricFamily(name, text, value=value)
+
+    def _traffic(self) -> Iterator[Metric]:
+        counts = self._network()
+        for name, value in counts.items():
+            if name not in GAUGES_OF_NETWORK:
+                yield CounterMetricFamily(f"dret_p2p_{name}", f"Network: {name}.", value=value)
 
     def _calls(self) -> Iterator[Metric]:
         stats = self._rpc
@@ -212,12 +236,15 @@ class MetricsServer:
         instruments: Instruments,
         read: Callable[[], Reading],
         rpc: RpcStats,
+        network: Callable[[], Mapping[str, int]],
         labels: Mapping[str, str],
     ) -> None:
         self._instruments = instruments
         self._connections = 0
         instruments.registry.register(
-            _NodeCollector(read, rpc, instruments, labels, started_s=psutil.Process().create_time())
+            _NodeCollector(
+                read, rpc, network, instruments, labels, started_s=psutil.Process().create_time()
+            )
         )
         ProcessCollector(registry=instruments.registry)
         PlatformCollector(registry=instruments.registry)

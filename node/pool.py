@@ -87,6 +87,18 @@ class InvalidExtrinsic(PoolError):
     """The runtime refuses the extrinsic at the best block; the cause says why."""
 
 
+class MalformedExtrinsic(InvalidExtrinsic):
+    """The bytes are no extrinsic of this chain."""
+
+    code = 1001
+
+
+class UnknownValidity(PoolError):
+    """The runtime cannot tell whether the extrinsic is valid; it may be later, so no ban."""
+
+    code = 1011
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """An extrinsic in the pool. `order` is its arrival, kept when a reorganisation returns it."""

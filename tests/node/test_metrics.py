@@ -15,12 +15,13 @@ READING = Reading(
     best=12,
     finalized=10,
     sync_target=12,
-    leaves=1,
     peers=5,
     is_major_syncing=False,
     ready_transactions=3,
     future_transactions=1,
     grandpa_round=9,
+    is_voting=True,
+    clock_offset_ms=-3,
     market={"intervals_settled": 4, "traded_wh": 5_000, "recent": []},
 )
 
@@ -32,6 +33,7 @@ def make_server(instruments: Instruments | None = None) -> MetricsServer:
         instruments or Instruments(),
         lambda: READING,
         stats,
+        lambda: {"peers": 5, "bytes_in": 123},
         {"name": "alice", "version": "1", "chain": "devnet"},
     )
 
@@ -65,6 +67,7 @@ async def test_a_scrape_reads_the_node_under_the_names_of_substrate() -> None:
     assert "substrate_finality_grandpa_round 9.0" in lines
     assert "dret_finality_lag_blocks 2.0" in lines
     assert "dret_traded_wh 5000.0" in lines
+    assert "dret_p2p_bytes_in_total 123.0" in lines
     assert 'substrate_rpc_calls_started_total{method="system_health",protocol="ws"} 2.0' in lines
     assert any(line.startswith("substrate_process_start_time_seconds 1") for line in lines)
 

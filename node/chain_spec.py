@@ -1,0 +1,120 @@
+"""Chain specification files: who a chain is, its constants, and its state at the beginning.
+
+    {"name": …, "id": …, "chainType": "Local", "bootNodes": […], "properties": {…},
+     "constants": {"slot_duration_ms": …, …}, "genesis": {"balances": {…}, "trading": {…}, …}}
+
+`constants` are the runtime's (see `runtime.runtime.Constants`); they are part of the metadata and,
+through its hash, of the genesis block, so nodes with other constants are on another chain.
+`genesis` has one section per pallet.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from node.errors import ConfigInvalid
+from rpc.ports import Json
+
+if TYPE_CHECKING:
+    from runtime.runtime import Runtime
+
+FILE_BYTES_MAX = 64 << 20
+_FIELDS = ("name", "id", "chainType", "bootNodes", "properties", "constants", "genesis")
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSpec:
+    """A chain specification whose form has been checked."""
+
+    name: str
+    id: str
+    chain_type: str
+    boot_nodes: tuple[str, ...]
+    properties: Mapping[str, Json]
+    constants: Mapping[str, Any]
+    genesis: Mapping[str, Any]
+
+    def runtime(self, invariants: bool = False) -> "Runtime":
+        """The runtime with this chain's constants. Raises `ConfigInvalid`."""
+        # Imported here: whoever only writes or reads a specification needs no compiled kernels.
+        from runtime.runtime import Constants, Runtime
+
+        known = set(Constants.__annotations__)
+        unknown, missing = set(self.constants) - known, known - set(self.constants)
+        if unknown or missing:
+            raise ConfigInvalid(
+                f"The constants of chain {self.name!r} do not fit this runtime: "
+                f"unknown {sorted(unknown)}, missing {sorted(missing)}. Build the chain "
+                "specification with this version: dret chain-spec build"
+            )
+        try:
+            return Runtime(Constants(**self.constants), invariants=invariants)
+        except (TypeError, ValueError) as error:
+            raise ConfigInvalid(f"The constants of chain {self.name!r}: {error}") from error
+
+    def genesis_storage(self, runtime: "Runtime") -> dict[bytes, bytes]:
+        """The state of block 0. Raises `ConfigInvalid` naming the section that is wrong."""
+        from runtime.genesis import genesis_storage
+
+        try:
+            return genesis_storage(runtime, self.genesis)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigInvalid(f"The genesis of chain {self.name!r}: {error}") from error
+
+    def encode(self) -> str:
+        """The file's text; keys in a fixed order, so that equal specifications are equal bytes."""
+        content = {
+            "name": self.name,
+            "id": self.id,
+            "chainType": self.chain_type,
+            "bootNodes": list(self.boot_nodes),
+            "properties": dict(self.properties),
+            "constants": dict(self.constants),
+            "genesis": dict(self.genesis),
+        }
+        return json.dumps(content, indent=1) + "\n"
+
+
+def load_chain_spec(path: Path) -> ChainSpec:
+    """Read a chain specification. Raises `ConfigInvalid` with file, field, found and expected."""
+    try:
+        if path.stat().st_size > FILE_BYTES_MAX:
+            raise ConfigInvalid(
+                f"{path} has {path.stat().st_size} bytes; a chain specification has at most "
+                f"{FILE_BYTES_MAX}."
+            )
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigInvalid(
+            f"The chain specification {path} cannot be read: {error.strerror}. "
+            "Pass --chain FILE; dret chain-spec build makes one."
+        ) from error
+    except ValueError as error:
+        raise ConfigInvalid(f"The chain specification {path} is not JSON: {error}") from error
+    return parse_chain_spec(content, str(path))
+
+
+def parse_chain_spec(content: Any, origin: str) -> ChainSpec:
+    """Check the form of a chain specification that was read from `origin`."""
+    if not isinstance(content, dict):
+        raise ConfigInvalid(f"{origin}: expected an object, found {type(content).__name__}")
+    kinds: dict[str, type] = {"bootNodes": list, "properties": dict, "constants": dict}
+    kinds["genesis"] = dict
+    for name in _FIELDS:
+        kind = kinds.get(name, str)
+        if not isinstance(content.get(name), kind):
+            found = type(content[name]).__name__ if name in content else "nothing"
+            raise ConfigInvalid(
+                f"{origin}: field {name!r}: expected {kind.__name__}, found {found}"
+            )
+    return ChainSpec(
+        name=content["name"],
+        id=content["id"],
+        chain_type=content["chainType"],
+        boot_nodes=tuple(str(address) for address in content["bootNodes"]),
+        properties=content["properties"],
+        constants=content["constants"],
+        genesis=content["genesis"],
+    )

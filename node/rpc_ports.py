@@ -1,0 +1,343 @@
+"""The node as `rpc.ports` sees it: thin adapters over the chain, the pool and the keystore.
+
+Only here do the node's own errors become those the RPC server knows.
+"""
+
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from node import pool as pools
+from node.chain import Chain, UnknownBlock
+from node.chain_spec import ChainSpec
+from node.errors import StorageUnusable
+from node.heads import Heads
+from node.keystore import Keystore
+from node.pool import Pool, PoolError, Status
+from node.state_store import StateDiscarded, StateView
+from p2p.network import Network
+from rpc import ports
+from rpc.ports import Json, Refusal, SubmissionRefused, TransactionStatus, Unsubscribe
+from runtime.frame.executive import ApiError
+from runtime.primitives.block import Header
+from runtime.primitives.hashing import blake2_256
+from runtime.primitives.types import Hash
+from runtime.state.overlay import Overlay
+
+_REFUSALS = {reason.code: reason for reason in Refusal}
+
+
+class ChainAdapter:
+    """`rpc.ports.ChainPort` over the chain."""
+
+    def __init__(self, chain: Chain, heads: Heads) -> None:
+        self._chain = chain
+        self._heads = heads
+
+    def genesis_hash(self) -> Hash:
+        """Hash of block 0."""
+        return self._chain.genesis_hash
+
+    def best(self) -> ports.Head:
+        """The block the node builds on."""
+        return ports.Head(self._chain.best_hash, self._chain.best.number)
+
+    def finalized(self) -> ports.Head:
+        """The last finalized block."""
+        return ports.Head(self._chain.finalized_hash_now, self._chain.finalized.number)
+
+    def header(self, at: Hash) -> Header | None:
+        """Header of a stored block."""
+        return self._chain.header(at)
+
+    def hash_at(self, number: int) -> Hash | None:
+        """Hash at a height of the best chain."""
+        if not 0 <= number < 1 << 32:
+            return None
+        return self._chain.hash_at(number)
+
+    async def body(self, at: Hash) -> Sequence[bytes] | None:
+        """Extrinsics of a block."""
+        return self._chain.body(at)
+
+    async def justification(self, at: Hash) -> bytes | None:
+        """The justification stored with a block."""
+        return self._chain.justification(at)
+
+    def subscribe(self, listener: ports.ChainListener) -> Unsubscribe:
+        """Follow imports and finalizations."""
+        return self._heads.subscribe(listener)
+
+
+class StateAdapter:
+    """`rpc.ports.StatePort` over the chain's states and the runtime."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+
+    def _view(self, at: Hash | None) -> StateView:
+        try:
+            return self._chain.best_state() if at is None else self._chain.state_at(at)
+        except UnknownBlock as error:
+            raise ports.UnknownBlock(str(error)) from error
+        except StateDiscarded as error:
+            raise ports.StateUnavailable(str(error)) from error
+
+    async def storage(self, key: bytes, at: Hash | None) -> bytes | None:
+        """The value under a raw key."""
+        return self._view(at).get(key)
+
+    async def storage_hash(self, key: bytes, at: Hash | None) -> Hash | None:
+        """blake2-256 of a value."""
+        value = self._view(at).get(key)
+        return blake2_256(value) if value is not None else None
+
+    async def storage_size(self, key: bytes, at: Hash | None) -> int | None:
+        """Length of a value."""
+        value = self._view(at).get(key)
+        return len(value) if value is not None else None
+
+    async def keys_paged(
+        self, prefix: bytes, count: int, start: bytes | None, at: Hash | None
+    ) -> Sequence[bytes]:
+        """Keys with a prefix, after `start`."""
+        found: list[bytes] = []
+        for key in self._view(at).keys(prefix, start):
+            if len(found) == count:
+                break
+            found.append(key)
+        return found
+
+    async def read_proof(self, keys: Sequence[bytes], at: Hash | None) -> Sequence[bytes]:
+        """Trie nodes that prove the keys."""
+        return self._view(at).proof(list(keys))
+
+    async def call(self, name: str, data: bytes, at: Hash | None) -> bytes:
+        """A runtime API function on the state of a block."""
+        try:
+            return self._chain.runtime.call_api(Overlay(self._view(at)), name, data)
+        except ApiError as error:
+            raise ports.CallFailed(str(error)) from error
+
+    async def metadata(self, at: Hash | None) -> bytes:
+        """Metadata V14 of the block's runtime."""
+        self._view(at)
+        return self._chain.runtime.metadata(14)
+
+    async def runtime_version(self, at: Hash | None) -> ports.RuntimeVersion:
+        """The version of the block's runtime."""
+        self._view(at)
+        version = self._chain.runtime.version
+        return ports.RuntimeVersion(
+            spec_name=version.spec_name,
+            impl_name=version.impl_name,
+            authoring_version=version.authoring_version,
+            spec_version=version.spec_version,
+            impl_version=version.impl_version,
+            apis=version.apis,
+            transaction_version=version.transaction_version,
+            system_version=version.system_version,
+        )
+
+    def changed_keys(self, at: Hash) -> Collection[bytes] | None:
+        """Keys that a recent block wrote."""
+        return self._chain.changed_keys(at)
+
+
+class PoolAdapter:
+    """`rpc.ports.PoolPort` over the pool. `sent` is told of each extrinsic taken in."""
+
+    def __init__(self, chain: Chain, pool: Pool, sent: Callable[[Hash, bytes], None]) -> None:
+        self._chain = chain
+        self._pool = pool
+        self._sent = sent
+
+    async def submit(self, extrinsic: bytes) -> Hash:
+        """Take an extrinsic in and pass it on."""
+        try:
+            digest = self._pool.submit(extrinsic)
+        except PoolError as error:
+            raise _refused(error, extrinsic) from error
+        self._sent(digest, extrinsic)
+        return digest
+
+    async def submit_and_watch(
+        self, extrinsic: bytes, listener: ports.StatusListener
+    ) -> tuple[Hash, Unsubscribe]:
+        """Take an extrinsic in, follow it, and pass it on."""
+
+        def tell(status: Status) -> None:
+            listener(TransactionStatus(status.kind, status.block))
+
+        try:
+            digest = self._pool.submit(extrinsic)
+            self._pool.watch(digest, tell)
+        except PoolError as error:
+            raise _refused(error, extrinsic) from error
+        self._sent(digest, extrinsic)
+        return digest, lambda: self._pool.unwatch(digest, tell)
+
+    def pending(self) -> Sequence[bytes]:
+        """Ready extrinsics."""
+        return self._pool.pending()
+
+    async def next_nonce(self, account: bytes) -> int:
+        """The next nonce, ready extrinsics counted."""
+        state = Overlay(self._chain.best_state())
+        nonce = self._chain.runtime.account_nonce(state, account)
+        tags = (account + (nonce + ahead).to_bytes(4, "little") for ahead in range(1 << 16))
+        return nonce + self._pool.next_nonce_tag(tags)
+
+    def status(self) -> tuple[int, int]:
+        """Ready and future."""
+        return self._pool.ready_count, self._pool.future_count
+
+
+def _refused(error: PoolError, extrinsic: bytes) -> SubmissionRefused:
+    reason = _REFUSALS[error.code]
+    data: Json = str(error)
+    if isinstance(error, pools.AlreadyImported):
+        data = "0x" + blake2_256(extrinsic).hex()
+    return SubmissionRefused(reason, data)
+
+
+@dataclass(frozen=True, slots=True)
+class KeysAdapter:
+    """`rpc.ports.KeysPort` over the keystore."""
+
+    keystore: Keystore
+
+    def insert(self, key_type: str, suri: str, public: bytes) -> None:
+        """Store a session key."""
+        try:
+            held = self.keystore.inspect(key_type, suri)
+            if held != public:
+                raise ports.PortError(
+                    f"The secret belongs to 0x{held.hex()}, not to 0x{public.hex()}."
+                )
+            self.keystore.insert(key_type, suri)
+        except (ValueError, OSError, StorageUnusable) as error:
+            raise ports.PortError(str(error)) from error
+
+    def has(self, public: bytes, key_type: str) -> bool:
+        """Whether a session key is here."""
+        return self.keystore.get(key_type, public) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class SystemAdapter:
+    """`rpc.ports.SystemPort`: what the node says of itself."""
+
+    spec: ChainSpec
+    node_version: str
+    is_authority: bool
+    starting_block: int
+    chain_heads: Chain
+    network: "NetworkView"
+    sync_target: Callable[[], int]
+
+    def name(self) -> str:
+        """Name of the implementation."""
+        return "DRET Node"
+
+    def version(self) -> str:
+        """Version of the implementation."""
+        return self.node_version
+
+    def chain(self) -> str:
+        """Name of the chain."""
+        return self.spec.name
+
+    def chain_type(self) -> str:
+        """Type of the chain."""
+        return self.spec.chain_type
+
+    def properties(self) -> Mapping[str, Json]:
+        """Properties of the chain."""
+        return self.spec.properties
+
+    def health(self) -> ports.Health:
+        """Peers and whether the node catches up."""
+        behind = self.sync_target() - self.chain_heads.best.number
+        return ports.Health(
+            len(self.network.peers()), behind > SYNCING_BEHIND, self.network.should_have_peers
+        )
+
+    def sync_state(self) -> ports.SyncState:
+        """Where the node started, stands and wants to go."""
+        best = self.chain_heads.best.number
+        return ports.SyncState(self.starting_block, best, max(best, self.sync_target()))
+
+    def peers(self) -> Sequence[ports.PeerInfo]:
+        """Connected peers."""
+        return self.network.peers()
+
+    def node_roles(self) -> Sequence[str]:
+        """Roles."""
+        return ["Authority" if self.is_authority else "Full"]
+
+    def local_peer_id(self) -> str:
+        """Peer id."""
+        return self.network.peer_id()
+
+    def local_listen_addresses(self) -> Sequence[str]:
+        """Addresses with the peer id."""
+        return self.network.listen_addresses()
+
+
+SYNCING_BEHIND = 5  # blocks behind the best peer; fewer is the ordinary lag of the tip
+
+
+class NetworkView:
+    """What the system methods read of the network."""
+
+    def __init__(self, network: Network, is_single: bool) -> None:
+        self._network = network
+        self.should_have_peers = not is_single
+
+    def peers(self) -> Sequence[ports.PeerInfo]:
+        """Connected peers with what they last said of their best block."""
+        return [
+            ports.PeerInfo(
+                peer_id=peer.peer_id,
+                roles=peer.role.name,
+                best_hash=peer.best_hash,
+                best_number=peer.best_number,
+            )
+            for peer in self._network.peers()
+        ]
+
+    def peer_id(self) -> str:
+        """Our own id."""
+        return self._network.peer_id
+
+    def listen_addresses(self) -> Sequence[str]:
+        """Where we listen."""
+        return self._network.listen_addresses()
+
+
+@dataclass(frozen=True, slots=True)
+class DretAdapter:
+    """`rpc.ports.DretPort`: the node in one object, and the market's totals."""
+
+    chain: Chain
+    pool: Pool
+    name: str
+    is_authority: bool
+    network: NetworkView
+
+    async def status(self) -> Mapping[str, Json]:
+        """Heads, peers, pool, process id and the totals of settlement."""
+        state = Overlay(self.chain.best_state())
+        return {
+            "name": self.name,
+            "role": "authority" if self.is_authority else "full",
+            "best": self.chain.best.number,
+            "best_hash": "0x" + self.chain.best_hash.hex(),
+            "finalized": self.chain.finalized.number,
+            "finalized_hash": "0x" + self.chain.finalized_hash_now.hex(),
+            "peers": len(self.network.peers()),
+            "pool": len(self.pool),
+            "pid": os.getpid(),
+            "market": self.chain.runtime.market_status(state),
+        }

@@ -1,0 +1,376 @@
+"""Builds a node from its settings and runs everything in one nursery. Read this first.
+
+    network ──▶ wire ──▶ engine ──▶ core          the core decides,
+                  │         │  ▲                  the engine carries out:
+                  ▼         ▼  │
+                pool ◀── heads chain ──▶ database
+                  ▲         │
+                  └── rpc ◀─┘
+
+Whatever fails here ends the node in order: the database is closed, the ports are free, and the
+error says what to do. Nothing is half done, since only atomic batches change the disk.
+"""
+
+import logging
+import random
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TypeVar, cast
+
+import trio
+
+from consensus.core import Core
+from consensus.ports import ConsensusConfig
+from consensus.signatures import NativeSignatures
+from node.chain import Chain, extrinsic_hash
+from node.chain_spec import ChainSpec, load_chain_spec
+from node.clock import Clock, SystemClock
+from node.config import NodeConfig
+from node.database import Database
+from node.engine import Engine, Notifications
+from node.errors import ConfigInvalid, NodeError, PortTaken
+from node.heads import Heads
+from node.keystore import KEY_TYPES, Keystore, draw_seed, parse_node_key, write_private
+from node.lifeline import until_orphaned
+from node.metrics import Instruments, MetricsServer, Reading
+from node.pool import InvalidExtrinsic, MalformedExtrinsic, Pool, UnknownValidity, Validity
+from node.port_holder import describe_taken
+from node.rpc_ports import (
+    ChainAdapter,
+    DretAdapter,
+    KeysAdapter,
+    NetworkView,
+    PoolAdapter,
+    StateAdapter,
+    SystemAdapter,
+)
+from node.signer import Signer
+from node.wire import BlockServer, NetworkWire, make_status
+from p2p.network import Network, NetworkConfig
+from p2p.ports import AddressInvalid, ListenError
+from rpc import ports
+from rpc.config import MIB, Limits, MethodSet, RpcConfig
+from rpc.server import PortInUse, Server
+from rpc.stats import RpcStats
+from runtime.frame.extensions import InvalidTransaction
+from runtime.runtime import Runtime
+from runtime.state.overlay import Overlay
+
+log = logging.getLogger("node")
+
+NODE_KEY_FILE = "network/secret_ed25519"  # below the base path, as Substrate names it
+NODE_VERSION = version("dret")
+
+Found = TypeVar("Found", bound=BaseException)
+
+
+@dataclass
+class NodeParts:
+    """What a running node is made of; tests look inside."""
+
+    config: NodeConfig
+    spec: ChainSpec
+    chain: Chain
+    pool: Pool
+    network: Network
+    wire: NetworkWire
+    engine: Engine
+    server: Server
+    metrics: MetricsServer
+    prometheus_port: int | None = None
+
+
+async def run_node(
+    config: NodeConfig, task_status: trio.TaskStatus[NodeParts] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Run a node until it is told to stop. Raises `NodeError` with an exit code."""
+    spec = load_chain_spec(config.chain)
+    try:
+        config.base_path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigInvalid(
+            f"The base path {config.base_path} cannot be made: {error.strerror}. "
+            "Pass another one with --base-path."
+        ) from error
+    clock = SystemClock(config.wall_clock_offset_ms)
+    database = Database.open(config.base_path / "db")
+    try:
+        await _run(_build(config, spec, clock, database), task_status)
+    finally:
+        database.close()
+        log.info("The database is closed")
+
+
+def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database) -> NodeParts:
+    runtime = spec.runtime()
+    chain = Chain.open(database, runtime, spec.genesis_storage(runtime), config.state_pruning)
+    _refuse_other_code(chain, runtime)
+    keystore = _keystore(config)
+    rng = random.Random(draw_seed())
+    pool = Pool(_validator(chain), extrinsic_hash, runtime.tags_of, clock.monotonic_ms)
+    network = _network(config, spec, chain, clock, rng)
+    wire = NetworkWire(network, chain, pool, clock)
+    heads = Heads(chain, pool)
+    instruments = Instruments()
+    engine = Engine(
+        _core(config, chain, keystore),
+        chain,
+        pool,
+        Signer(keystore, config.base_path),
+        wire,
+        clock,
+        Notifications(heads.imported, heads.best, heads.finalized, instruments.alarm),
+        rng,
+        instruments,
+    )
+    view = NetworkView(network, config.is_single)
+    sync_target = _sync_target(chain, view)
+    stats = RpcStats()
+    server = Server(
+        _rpc_config(config),
+        ports.Node(
+            chain=ChainAdapter(chain, heads),
+            state=StateAdapter(chain),
+            pool=PoolAdapter(chain, pool, wire.pass_on),
+            system=SystemAdapter(
+                spec,
+                NODE_VERSION,
+                config.is_validator,
+                chain.best.number,
+                chain,
+                view,
+                sync_target,
+            ),
+            keys=KeysAdapter(keystore),
+            dret=DretAdapter(chain, pool, config.name, config.is_validator, view),
+        ),
+        stats,
+    )
+    metrics = MetricsServer(
+        instruments,
+        lambda: _read_metrics(chain, pool, view, sync_target, engine.core),
+        stats,
+        network.counters,
+        {"name": config.name, "version": NODE_VERSION, "chain": spec.id},
+    )
+    return NodeParts(config, spec, chain, pool, network, wire, engine, server, metrics)
+
+
+async def _run(parts: NodeParts, task_status: trio.TaskStatus[NodeParts]) -> None:
+    config = parts.config
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
+            if config.parent_fd is not None:
+                nursery.start_soon(_stop_with_parent, config.parent_fd, nursery.cancel_scope)
+            # Ports first: a node that cannot have them should not begin to author.
+            await nursery.start(parts.server.run)
+            await nursery.start(parts.network.run)
+            await nursery.start(parts.engine.run)
+            nursery.start_soon(parts.wire.pump, parts.engine)
+            if config.prometheus_port is not None:
+                parts.prometheus_port = await nursery.start(
+                    parts.metrics.run, config.prometheus_address, config.prometheus_port
+                )
+            log.info(
+                "%s runs: RPC %d, p2p %d, best #%d, finalized #%d",
+                config.name,
+                parts.server.port,
+                parts.network.port,
+                parts.chain.best.number,
+                parts.chain.finalized.number,
+            )
+            task_status.started(parts)
+    except BaseExceptionGroup as group:
+        raise _cause(group, config) from group
+
+
+# --- building -------------------------------------------------------------------------------------
+
+
+def _refuse_other_code(chain: Chain, runtime: Runtime) -> None:
+    """`:code` names the runtime that made the state; another one would compute other states."""
+    found = chain.best_state().get(b":code")
+    if found != runtime.code():
+        raise ConfigInvalid(
+            f"The chain runs another runtime than this program has: :code is "
+            f"{found.hex() if found is not None else 'missing'}, expected {runtime.code().hex()}. "
+            "Run the version of dret that made the chain, or begin a new one with another "
+            "--base-path."
+        )
+
+
+def _keystore(config: NodeConfig) -> Keystore:
+    keystore = Keystore(config.keystore_path or config.base_path / "keystore", config.password)
+    if config.dev_key is not None:
+        for key_type in KEY_TYPES:
+            keystore.hold(key_type, config.dev_key)
+    if config.is_validator:
+        missing = [key_type for key_type in KEY_TYPES if not keystore.publics(key_type)]
+        if missing:
+            raise ConfigInvalid(
+                f"A validator needs session keys; the keystore has none of type "
+                f"{', '.join(missing)}. Insert them with dret key insert --key-type TYPE, "
+                "or leave out --validator."
+            )
+    return keystore
+
+
+def _validator(chain: Chain) -> Callable[[bytes], Validity]:
+    """What the pool asks: is this extrinsic valid at the best block?"""
+
+    def validate(extrinsic: bytes) -> Validity:
+        overlay, best = Overlay(chain.best_state()), chain.best_hash
+        try:
+            return chain.runtime.validate_transaction(overlay, extrinsic, chain.signatures, best)
+        except InvalidTransaction as error:
+            if error.is_malformed:
+                raise MalformedExtrinsic(error.code_text) from error
+            if error.is_unknown:
+                raise UnknownValidity(error.code_text) from error
+            raise InvalidExtrinsic(error.code_text) from error
+
+    return validate
+
+
+def _network(
+    config: NodeConfig, spec: ChainSpec, chain: Chain, clock: Clock, rng: random.Random
+) -> Network:
+    settings = NetworkConfig(
+        seed=_node_key(config),
+        genesis_hash=chain.genesis_hash,
+        listen_address=config.listen_address,
+        port=config.port,
+        reserved=config.reserved_nodes,
+        bootnodes=(*config.bootnodes, *spec.boot_nodes),
+        in_peers=config.in_peers,
+        out_peers=config.out_peers,
+        is_authority=config.is_validator,
+    )
+    try:
+        return Network(
+            settings,
+            BlockServer(chain),
+            lambda: make_status(chain, clock, config.is_validator),
+            rng,
+        )
+    except AddressInvalid as error:
+        raise ConfigInvalid(f"--bootnodes or --reserved-nodes: {error}.") from error
+
+
+def _node_key(config: NodeConfig) -> bytes:
+    """The seed of the network identity: given, stored below the base path, or drawn and stored."""
+    if config.node_key is not None:
+        return config.node_key
+    path = config.base_path / NODE_KEY_FILE
+    try:
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_private(path, draw_seed().hex().encode())
+        return parse_node_key(path.read_text().strip())
+    except (OSError, ValueError) as error:
+        raise ConfigInvalid(
+            f"The network key {path} cannot be used: {error}. Restore it, or remove it and let "
+            "the node make a new identity."
+        ) from error
+
+
+def _core(config: NodeConfig, chain: Chain, keystore: Keystore) -> Core:
+    constants = chain.runtime.constants
+    is_authority = config.is_validator
+    return Core(
+        ConsensusConfig(
+            genesis_hash=chain.genesis_hash,
+            slot_duration_ms=constants.slot_duration_ms,
+            gossip_duration_ms=constants.gossip_duration_ms,
+            aura_keys=tuple(keystore.publics("aura")) if is_authority else (),
+            grandpa_keys=tuple(keystore.publics("gran")) if is_authority else (),
+            is_authoring_forced=config.force_authoring,
+        ),
+        chain,
+        NativeSignatures(),
+    )
+
+
+def _rpc_config(config: NodeConfig) -> RpcConfig:
+    return RpcConfig(
+        host=config.rpc_address,
+        port=config.rpc_port,
+        methods=cast(MethodSet, config.rpc_methods),  # the command line offers these three only
+        origins=config.rpc_cors,
+        limits=Limits(
+            connections_max=config.rpc_max_connections,
+            request_bytes_max=config.rpc_max_request_mib * MIB,
+            response_bytes_max=config.rpc_max_response_mib * MIB,
+            subscriptions_max=config.rpc_max_subscriptions_per_connection,
+        ),
+    )
+
+
+def _sync_target(chain: Chain, view: NetworkView) -> Callable[[], int]:
+    def target() -> int:
+        best_of_peers = max((peer.best_number for peer in view.peers()), default=0)
+        return max(chain.best.number, best_of_peers)
+
+    return target
+
+
+def _read_metrics(
+    chain: Chain, pool: Pool, view: NetworkView, sync_target: Callable[[], int], core: Core
+) -> Reading:
+    status = core.status
+    return Reading(
+        best=chain.best.number,
+        finalized=chain.finalized.number,
+        sync_target=sync_target(),
+        peers=len(view.peers()),
+        is_major_syncing=status.is_major_syncing,
+        ready_transactions=pool.ready_count,
+        future_transactions=pool.future_count,
+        grandpa_round=status.round,
+        is_voting=status.is_voting,
+        clock_offset_ms=status.clock_offset_ms,
+        market=chain.runtime.market_status(Overlay(chain.best_state())),
+    )
+
+
+# --- ending ---------------------------------------------------------------------------------------
+
+
+async def _stop_on_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            log.info("%s: the node stops", signal.Signals(number).name)
+            scope.cancel()
+
+
+async def _stop_with_parent(parent_fd: int, scope: trio.CancelScope) -> None:
+    try:
+        await until_orphaned(parent_fd)
+    except OSError as error:
+        raise ConfigInvalid(f"--parent-fd {parent_fd} is not open: {error}") from error
+    log.info("The parent is gone: the node stops")
+    scope.cancel()
+
+
+def _cause(group: BaseExceptionGroup[BaseException], config: NodeConfig) -> BaseException:
+    """What to tell of several failures: ours with an exit code before a stranger's."""
+    taken = _first(group, PortInUse)
+    if taken is not None:
+        flags = {config.rpc_port: "--rpc-port", config.prometheus_port: "--prometheus-port"}
+        return PortTaken(describe_taken(taken.port, flags.get(taken.port, "--port")))
+    if _first(group, ListenError) is not None:
+        return PortTaken(describe_taken(config.port, "--port"))
+    return _first(group, NodeError) or group
+
+
+def _first(group: BaseExceptionGroup[BaseException], kind: type[Found]) -> Found | None:
+    matching = group.subgroup(kind)
+    while matching is not None:
+        inner: BaseException = matching.exceptions[0]
+        if isinstance(inner, kind):
+            return inner
+        matching = inner if isinstance(inner, BaseExceptionGroup) else None
+    return None
