@@ -61,7 +61,9 @@ async def run_network(
     keeper = Supervisor(options, nodes, lambda keeper: answer_status(keeper, board, ready))
     for node in nodes:
         keeper.add(node.name, supervisor.node_command(node, nodes, options.folder))
-    keeper.add(HOMES, homes_command(options, nodes))
+    # The homes need nodes to talk to; until then they would only slow those down.
+    homes = keeper.add(HOMES, homes_command(options, nodes))
+    homes.wanted = False
     console.print(display.banner(options, nodes, prepared.accounts, ACCOUNTS_SHOWN))
     if prepared.is_resumed:
         console.print("The network goes on with the data it kept; --fresh begins a new one.")
@@ -71,6 +73,7 @@ async def run_network(
             nursery.start_soon(board.run)
             await wait_until_ready(board)
             ready.set()
+            homes.want(True)
             if config_out is not None:
                 nursery.start_soon(keep_config, config_out, keeper, board, prepared.accounts)
             if is_live:

@@ -1,0 +1,289 @@
+"""The process with all homes, their meters, the grid operator's agent and the wholesale trader.
+
+    python -m devnet.agents --chain SPEC --data DIR --scenario NAME --window W --rpc-port P …
+
+`devnet.homes` decides; here it is signed and handed to the prosumer nodes. Each interval begins
+once a node has its first block: then meters report, homes reprice what the call left open, and
+everyone quotes ahead. Work that does not fit an interval is dropped, nothing is piled up; a node
+that is down is simply not told, and everything begins anew with the next interval.
+"""
+
+import argparse
+import json
+import logging
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from devnet import calls
+from devnet.calls import BID, OFFER, Terms
+from devnet.homes import (
+    QUOTE_AHEAD,
+    READ_BEHIND,
+    REQUOTE_AHEAD,
+    Agents,
+    HomeAgent,
+    Meter,
+    OpenOrder,
+    Quote,
+    Reading,
+    Trader,
+)
+from devnet.rpc_client import Link, RpcFailed
+from devnet.scenario import load_scenario
+from devnet.wallet import Account, Wallet
+from node.clock import Clock, SystemClock
+from node.errors import NodeError, NodeUnreachable
+from node.lifeline import until_orphaned
+from node.log import configure_logging
+from runtime.primitives.aura import ENGINE_ID, PreDigest
+from runtime.primitives.block import DigestItem, PreRuntime
+from runtime.primitives.crypto import KeyPair, Scheme
+from runtime.primitives.scale import U8, Struct, codec
+from runtime.primitives.types import BusIndex, ConnectionId, EnergyWh, OrderId, PricePerKwh
+
+PACE_S = 0.01  # between two extrinsics of a node: a burst would hold up its blocks
+FIRST_BLOCK_S = 1.5  # how long the first block of an interval is waited for, as it may not come
+POLL_S = 0.1
+REPORT_INTERVALS = 10  # between two lines of the log
+
+log = logging.getLogger("agents")
+
+
+class BookEntry(Struct):
+    """An open order as the runtime API tells it."""
+
+    order_id: OrderId
+    connection: ConnectionId
+    bus: BusIndex
+    side: U8
+    price_micro: PricePerKwh
+    quantity_wh: EnergyWh
+
+
+_BOOK = codec(list[BookEntry])
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The chain's constants that agents live by."""
+
+    slot_ms: int
+    interval_ms: int
+    genesis_interval: int
+
+
+class Street:
+    """The agents behind one node, and what they have sent."""
+
+    def __init__(
+        self,
+        link: Link,
+        homes: Sequence[HomeAgent],
+        meters: Sequence[Meter],
+        trader: Trader | None,
+        timing: Timing,
+    ) -> None:
+        self.wallet = Wallet(link)
+        self._link = link
+        self._homes = homes
+        self._meters = meters
+        self._quoting: list[HomeAgent | Trader] = [*homes]
+        if trader is not None:
+            self._quoting.append(trader)
+        self._timing = timing
+        signers: list[HomeAgent | Trader | Meter] = [*self._quoting, *meters]
+        self._accounts = {
+            agent.suri: Account(KeyPair.from_suri(agent.suri, Scheme.SR25519)) for agent in signers
+        }
+        self._read_through = dict.fromkeys((meter.connection for meter in meters), -1)
+
+    async def live(self, clock: Clock) -> None:
+        """Act in every interval until cancelled."""
+        length_ms = self._timing.interval_ms
+        while True:
+            interval = clock.wall_ms() // length_ms
+            end_s = ((interval + 1) * length_ms - clock.wall_ms()) / 1_000
+            with trio.move_on_after(end_s):
+                await self.act(interval)
+                await trio.sleep_forever()  # until the interval is over
+
+    async def act(self, interval: int) -> None:
+        """Everything these agents do in an interval."""
+        if interval < self._timing.genesis_interval or not await self._first_block(interval):
+            return
+        if not await self.wallet.look():
+            return
+        for meter in self._meters:
+            await self._report(meter, interval - READ_BEHIND)
+        open_orders = await self._open_orders(interval + REQUOTE_AHEAD)
+        for home in self._homes:
+            again = home.requote(interval + REQUOTE_AHEAD, open_orders.get(home.connection, ()))
+            await self._place(home.suri, again)
+        for agent in self._quoting:
+            await self._place(agent.suri, agent.quote(interval + QUOTE_AHEAD))
+        if interval % REPORT_INTERVALS == 0:
+            log.info(
+                "interval %d: %d extrinsics sent so far, %d refused",
+                interval - self._timing.genesis_interval,
+                self.wallet.submitted,
+                self.wallet.refused,
+            )
+
+    async def _first_block(self, interval: int) -> bool:
+        """Wait for the interval's first block, for as long as it may take; False: no node."""
+        first_slot = interval * self._timing.interval_ms // self._timing.slot_ms
+        with trio.move_on_after(FIRST_BLOCK_S):
+            while True:
+                try:
+                    if slot_of(await self._link.call("chain_getHeader")) >= first_slot:
+                        return True
+                except (NodeUnreachable, RpcFailed):
+                    pass  # it may come up any moment
+                await trio.sleep(POLL_S)
+        return self._link.is_up
+
+    async def _report(self, meter: Meter, interval: int) -> None:
+        """Hand in the reading of an interval, and the one before it if that was missed."""
+        for due in range(interval - 1, interval + 1):
+            done = self._read_through[meter.connection]
+            if due <= done or due < self._timing.genesis_interval:
+                continue
+            if await self._submit(meter.suri, reading_call(meter.reading(due))):
+                self._read_through[meter.connection] = due
+
+    async def _open_orders(self, interval: int) -> dict[int, list[OpenOrder]]:
+        """The open orders of an interval by connection."""
+        data = "0x" + interval.to_bytes(4, "little").hex()
+        try:
+            answer = await self._link.call("state_call", ["Trading_order_book", data])
+        except (NodeUnreachable, RpcFailed) as error:
+            log.debug("the book cannot be read: %s", error)
+            return {}
+        found: dict[int, list[OpenOrder]] = {}
+        for entry in _BOOK.decode(bytes.fromhex(answer[2:])):
+            order = OpenOrder(entry.order_id, entry.side == BID, entry.quantity_wh)
+            found.setdefault(entry.connection, []).append(order)
+        return found
+
+    async def _place(self, suri: str, quote: Quote | None) -> None:
+        if quote is not None:
+            for call in quote_calls(quote):
+                if not await self._submit(suri, call):
+                    return  # the rest of the quote builds on this call
+
+    async def _submit(self, suri: str, call: bytes) -> bool:
+        await trio.sleep(PACE_S)
+        return await self.wallet.submit(self._accounts[suri], call)
+
+
+def slot_of(header: Mapping[str, Any]) -> int:
+    """The slot of a header as RPC gives it; -1 for genesis."""
+    for log_hex in header["digest"]["logs"]:
+        item = DigestItem.decode(bytes.fromhex(log_hex[2:]))
+        if isinstance(item, PreRuntime) and item.engine == ENGINE_ID:
+            return PreDigest.decode(item.data).slot
+    return -1
+
+
+def quote_calls(quote: Quote) -> Iterator[bytes]:
+    """The calls of a quote: first what it takes back, then its orders."""
+    for order_id in quote.cancelled:
+        yield calls.cancel_order(order_id)
+    terms = [
+        Terms(BID if order.is_bid else OFFER, order.price_micro, order.quantity_wh)
+        for order in quote.orders
+    ]
+    yield calls.place_orders(quote.connection, quote.interval, terms)
+
+
+def reading_call(reading: Reading) -> bytes:
+    """The call of a reading."""
+    return calls.submit_reading(
+        reading.interval,
+        reading.import_register_wh,
+        reading.export_register_wh,
+        reading.import_wh,
+        reading.export_wh,
+    )
+
+
+def streets_of(agents: Agents, links: Sequence[Link], timing: Timing) -> list[Street]:
+    """All agents shared out to the nodes; the first has the trader and the transformer's meter."""
+    count = len(links)
+    return [
+        Street(
+            link,
+            [home for home in agents.homes if home.connection % count == place],
+            [meter for meter in agents.meters if meter.connection % count == place],
+            agents.trader if place == 0 else None,
+            timing,
+        )
+        for place, link in enumerate(links)
+    ]
+
+
+async def run(arguments: argparse.Namespace) -> None:
+    """Run the agents until SIGTERM or the end of the lifeline. Raises `NodeError`."""
+    constants = json.loads(arguments.chain.read_bytes())["constants"]
+    timing = Timing(
+        constants["slot_duration_ms"],
+        constants["market_interval_ms"],
+        constants["genesis_interval"],
+    )
+    scenario = load_scenario(arguments.data, arguments.scenario, arguments.window)
+    agents = Agents.of(scenario, timing.genesis_interval, arguments.trader_wh)
+    agents.operator.reading(timing.genesis_interval)  # sweeps the whole week, once
+    links = [Link("127.0.0.1", port) for port in arguments.rpc_port]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
+        if arguments.parent_fd is not None:
+            nursery.start_soon(_stop_with_parent, arguments.parent_fd, nursery.cancel_scope)
+        for link in links:
+            nursery.start_soon(link.run)
+        for street in streets_of(agents, links, timing):
+            nursery.start_soon(street.live, SystemClock())
+        log.info("%d homes and %d meters act", len(agents.homes), len(agents.meters))
+
+
+async def _stop_on_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            scope.cancel()
+
+
+async def _stop_with_parent(parent_fd: int, scope: trio.CancelScope) -> None:
+    await until_orphaned(parent_fd)
+    scope.cancel()
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line of this process."""
+    parser = argparse.ArgumentParser(prog="devnet.agents")
+    parser.add_argument("--chain", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--scenario", required=True)
+    parser.add_argument("--window", required=True)
+    parser.add_argument("--trader-wh", type=int, required=True)
+    parser.add_argument("--rpc-port", type=int, action="append", required=True)
+    parser.add_argument("--parent-fd", type=int)
+    return parser.parse_args(argv)
+
+
+def main() -> None:
+    """The entry point."""
+    configure_logging("", "text", None)
+    try:
+        trio.run(run, parse())
+    except NodeError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The calls that agents make, as bytes: pallet index, call index, arguments.
+
+Written from the primitives alone, so that the agents need neither the runtime nor its kernels; a
+test compares them with what the runtime encodes.
+"""
+
+from collections.abc import Sequence
+
+from runtime.primitives.scale import U8, Compact, Struct
+from runtime.primitives.types import ConnectionId, EnergyWh, IntervalIndex, OrderId, PricePerKwh
+
+CONSUMPTION_METERING, TRADING = 21, 22
+SUBMIT_READING, PLACE_ORDERS, CANCEL_ORDER = 2, 1, 2
+OFFER, BID = 0, 1
+
+
+class Terms(Struct):
+    """One step of a curve: a bid pays at most, an offer gets at least the price."""
+
+    side: U8
+    price_micro: PricePerKwh
+    quantity_wh: Compact[EnergyWh]
+
+
+class _PlaceOrders(Struct):
+    connection: Compact[ConnectionId]
+    interval: Compact[IntervalIndex]
+    orders: tuple[Terms, ...]
+
+
+class _CancelOrder(Struct):
+    order_id: Compact[OrderId]
+
+
+class _SubmitReading(Struct):
+    interval: Compact[IntervalIndex]
+    import_register_wh: Compact[EnergyWh]
+    export_register_wh: Compact[EnergyWh]
+    import_wh: Compact[EnergyWh]
+    export_wh: Compact[EnergyWh]
+
+
+def place_orders(connection: int, interval: int, orders: Sequence[Terms]) -> bytes:
+    """Put the steps of a curve into the book of an interval."""
+    arguments = _PlaceOrders(connection, interval, tuple(orders))
+    return bytes([TRADING, PLACE_ORDERS]) + arguments.encode()
+
+
+def cancel_order(order_id: int) -> bytes:
+    """Take back what is not filled of an order."""
+    return bytes([TRADING, CANCEL_ORDER]) + _CancelOrder(order_id).encode()
+
+
+def submit_reading(
+    interval: int,
+    import_register_wh: int,
+    export_register_wh: int,
+    import_wh: int,
+    export_wh: int,
+) -> bytes:
+    """Report an interval: both registers at its end and its energies."""
+    arguments = _SubmitReading(
+        interval, import_register_wh, export_register_wh, import_wh, export_wh
+    )
+    return bytes([CONSUMPTION_METERING, SUBMIT_READING]) + arguments.encode()

@@ -1,0 +1,122 @@
+"""Signs calls of many accounts and hands them to a node that may come and go.
+
+What must be known of the chain to sign (versions, genesis, a recent finalized block) is read anew
+after each connection and once an interval. Nonces are asked of the node each time an account has
+not been heard of for a while or was refused: so nothing is stuck behind an extrinsic that was lost.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from devnet.rpc_client import Link, RpcFailed
+from node.errors import NodeUnreachable
+from runtime.primitives.crypto import KeyPair, ss58_encode
+from runtime.primitives.extrinsic import Era, SignedExtra, signed_extrinsic, signing_payload
+
+ERA_BLOCKS = 64  # about two minutes of the devnet: an order that is lost does not come back later
+NONCE_TRUST_MAX = 8  # extrinsics of an account between two looks at its nonce
+INVALID = 1010
+
+log = logging.getLogger("agents")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all extrinsics of a moment have in common."""
+
+    genesis_hash: bytes
+    spec_version: int
+    tx_version: int
+    birth_number: int
+    birth_hash: bytes
+
+
+@dataclass
+class Account:
+    """An account that signs. `nonce` is None when it has to be asked for."""
+
+    pair: KeyPair
+    nonce: int | None = None
+    trusted: int = 0
+    address: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.address = ss58_encode(self.pair.public)
+
+
+class Wallet:
+    """Accounts behind one node. Not for two tasks at once on the same account."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.submitted = 0
+        self.refused = 0
+        self._terms: Terms | None = None
+        self._connection = 0
+
+    async def look(self) -> bool:
+        """Read what signing needs; False while the node does not answer."""
+        try:
+            version = await self.link.call("state_getRuntimeVersion")
+            genesis = await self.link.call("chain_getBlockHash", [0])
+            birth_hash = await self.link.call("chain_getFinalizedHead")
+            header = await self.link.call("chain_getHeader", [birth_hash])
+        except (NodeUnreachable, RpcFailed) as error:
+            log.debug("the node cannot be asked: %s", error)
+            self._terms = None
+            return False
+        self._terms = Terms(
+            genesis_hash=bytes.fromhex(genesis[2:]),
+            spec_version=version["specVersion"],
+            tx_version=version["transactionVersion"],
+            birth_number=int(header["number"], 16),
+            birth_hash=bytes.fromhex(birth_hash[2:]),
+        )
+        return True
+
+    async def submit(self, account: Account, call: bytes) -> bool:
+        """Sign a call and hand it in; whether the pool took it."""
+        if self._terms is None or self._connection != self.link.times_connected:
+            self._connection = self.link.times_connected
+            account.nonce = None
+            if not await self.look():
+                return False
+        try:
+            await self._hand_in(account, call)
+        except NodeUnreachable as error:
+            log.debug("%s", error)
+            account.nonce = self._terms = None
+            return False
+        except RpcFailed as error:
+            log.warning("%s was refused: %s", account.address, error)
+            self.refused += 1
+            account.nonce = None
+            return False
+        self.submitted += 1
+        return True
+
+    async def _hand_in(self, account: Account, call: bytes) -> None:
+        if account.nonce is None or account.trusted >= NONCE_TRUST_MAX:
+            account.nonce = await self.link.call("system_accountNextIndex", [account.address])
+            account.trusted = 0
+        terms = self._terms
+        assert terms is not None and account.nonce is not None, "read above"
+        extrinsic = sign(account.pair, call, account.nonce, terms)
+        await self.link.call("author_submitExtrinsic", ["0x" + extrinsic.hex()])
+        account.nonce += 1
+        account.trusted += 1
+
+
+def sign(pair: KeyPair, call: bytes, nonce: int, terms: Terms) -> bytes:
+    """A mortal extrinsic without a tip."""
+    extra = SignedExtra(Era.mortal(ERA_BLOCKS, terms.birth_number), nonce, 0)
+    payload = signing_payload(
+        call, extra, terms.spec_version, terms.tx_version, terms.genesis_hash, terms.birth_hash
+    )
+    return signed_extrinsic(pair, call, extra, payload)
+
+
+def accounts_of(pairs: Sequence[KeyPair]) -> list[Account]:
+    """An account for each key pair."""
+    return [Account(pair) for pair in pairs]

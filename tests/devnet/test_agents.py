@@ -1,0 +1,237 @@
+"""The agents' process: what it sends in an interval, to a node that is written down here."""
+
+from typing import Any, cast
+
+import pytest
+import trio
+
+from devnet import agents, calls
+from devnet.agents import Street, Timing, slot_of
+from devnet.homes import OpenOrder, Order, Quote, Reading
+from devnet.rpc_client import Link, RpcFailed
+from devnet.wallet import ERA_BLOCKS, Account, Wallet
+from node.errors import NodeUnreachable
+from runtime.primitives.aura import PreDigest
+from runtime.primitives.block import PreRuntime
+from runtime.primitives.crypto import KeyPair, Scheme
+from runtime.primitives.extrinsic import decode_extrinsic, signing_payload, verify_signature
+from runtime.primitives.scale import codec
+
+GENESIS = "0x" + "11" * 32
+FINAL = "0x" + "22" * 32
+TIMING = Timing(slot_ms=2_000, interval_ms=6_000, genesis_interval=100)
+HOME, METER, TRADER = "//Home//1", "//Meter//1", "//Supplier"
+
+
+class FakeLink(Link):
+    """A node that answers from memory and keeps what is submitted."""
+
+    def __init__(self) -> None:
+        super().__init__("nowhere", 0)
+        self.times_connected = 1
+        self.taken: list[bytes] = []
+        self.asked: list[str] = []
+        self.nonces: dict[str, int] = {}
+        self.slot = 10_000_000
+        self.book: list[agents.BookEntry] = []
+        self.refusals: list[Exception] = []
+
+    @property
+    def is_up(self) -> bool:
+        return True
+
+    async def call(self, method: str, params: Any = ()) -> Any:
+        self.asked.append(method)
+        match method:
+            case "state_getRuntimeVersion":
+                return {"specVersion": 3, "transactionVersion": 1}
+            case "chain_getBlockHash":
+                return GENESIS
+            case "chain_getFinalizedHead":
+                return FINAL
+            case "chain_getHeader":
+                item = PreRuntime(b"aura", PreDigest(self.slot).encode())
+                return {"number": "0x40", "digest": {"logs": ["0x" + item.encode().hex()]}}
+            case "system_accountNextIndex":
+                return self.nonces.get(params[0], 0)
+            case "state_call":
+                return "0x" + codec(list[agents.BookEntry]).encode(self.book).hex()
+            case "author_submitExtrinsic":
+                if self.refusals:
+                    raise self.refusals.pop(0)
+                self.taken.append(bytes.fromhex(params[0][2:]))
+                return "0x"
+        raise AssertionError(method)
+
+
+class StubHome:
+    connection, suri = 1, HOME
+
+    def quote(self, interval: int) -> Quote:
+        return Quote(1, interval, (), [Order(True, 200_000, 300)])
+
+    def requote(self, interval: int, still_open: list[OpenOrder]) -> Quote | None:
+        ids = [order.order_id for order in still_open]
+        return Quote(1, interval, ids, [Order(True, 250_000, 300)]) if ids else None
+
+
+class StubMeter:
+    connection, suri = 1, METER
+
+    def reading(self, interval: int) -> Reading:
+        return Reading(interval, 500, 0, 500, 0)
+
+
+class StubTrader:
+    connection, suri = 0, TRADER
+
+    def quote(self, interval: int) -> Quote:
+        return Quote(0, interval, (), [Order(False, 65_000, 1_000)])
+
+
+def make_street(link: FakeLink) -> Street:
+    homes, meters, trader = cast(Any, ([StubHome()], [StubMeter()], StubTrader()))
+    return Street(link, homes, meters, trader, TIMING)
+
+
+def calls_in(link: FakeLink) -> list[bytes]:
+    return [decode_extrinsic(extrinsic).call for extrinsic in link.taken]
+
+
+async def test_an_interval_has_readings_first_then_new_prices_then_quotes(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    link = FakeLink()
+    link.book = [agents.BookEntry(77, 1, 5, calls.BID, 200_000, 120)]
+
+    await make_street(link).act(110)
+
+    assert calls_in(link) == [
+        calls.submit_reading(108, 500, 0, 500, 0),
+        calls.submit_reading(109, 500, 0, 500, 0),
+        calls.cancel_order(77),
+        calls.place_orders(1, 112, [calls.Terms(calls.BID, 250_000, 300)]),
+        calls.place_orders(1, 113, [calls.Terms(calls.BID, 200_000, 300)]),
+        calls.place_orders(0, 113, [calls.Terms(calls.OFFER, 65_000, 1_000)]),
+    ]
+
+
+async def test_a_reading_is_sent_once_and_none_from_before_the_chain(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    link = FakeLink()
+    street = make_street(link)
+
+    await street.act(100)
+    assert not any(call.startswith(bytes([calls.CONSUMPTION_METERING])) for call in calls_in(link))
+    await street.act(101)
+    await street.act(102)
+
+    readings = [call for call in calls_in(link) if call[0] == calls.CONSUMPTION_METERING]
+    assert readings == [
+        calls.submit_reading(100, 500, 0, 500, 0),
+        calls.submit_reading(101, 500, 0, 500, 0),
+    ]
+
+
+async def test_nothing_is_done_before_the_first_block_of_the_interval_or_its_time_is_over(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    link = FakeLink()
+    link.slot = 110 * 3 - 1
+    start = trio.current_time()
+
+    await make_street(link).act(110)
+
+    assert trio.current_time() - start >= agents.FIRST_BLOCK_S
+    assert link.taken != []
+
+
+async def test_extrinsics_are_mortal_and_signed_over_the_chain(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    link = FakeLink()
+    pair = KeyPair.from_suri(HOME, Scheme.SR25519)
+
+    await Wallet(link).submit(Account(pair), b"\x00\x01")
+
+    extrinsic = decode_extrinsic(link.taken[0])
+    assert extrinsic.signed is not None
+    extra = extrinsic.signed.extra
+    payload = signing_payload(
+        b"\x00\x01", extra, 3, 1, bytes.fromhex(GENESIS[2:]), bytes.fromhex(FINAL[2:])
+    )
+    assert verify_signature(extrinsic.signed.signature, payload, pair.public)
+    assert (extra.era.period, extra.era.birth(0x40)) == (ERA_BLOCKS, 0x40)
+
+
+async def test_nonces_count_on_and_are_asked_again_after_a_refusal_or_a_new_connection() -> None:
+    link = FakeLink()
+    wallet, account = Wallet(link), Account(KeyPair.from_suri(HOME, Scheme.SR25519))
+    link.nonces[account.address] = 7
+
+    assert await wallet.submit(account, b"\x00\x00")
+    assert await wallet.submit(account, b"\x00\x00")
+    link.refusals = [RpcFailed("author_submitExtrinsic", 1010, "Invalid Transaction", "outdated")]
+    assert not await wallet.submit(account, b"\x00\x00")
+    link.nonces[account.address] = 20
+    assert await wallet.submit(account, b"\x00\x00")
+    link.times_connected += 1
+    link.nonces[account.address] = 5
+    assert await wallet.submit(account, b"\x00\x00")
+
+    assert nonces_in(link) == [7, 8, 20, 5]
+    assert (wallet.submitted, wallet.refused) == (4, 1)
+
+
+async def test_a_node_that_goes_away_is_no_failure() -> None:
+    link = FakeLink()
+    wallet, account = Wallet(link), Account(KeyPair.from_suri(HOME, Scheme.SR25519))
+    link.refusals = [NodeUnreachable("gone")]
+
+    assert not await wallet.submit(account, b"\x00\x00")
+    assert await wallet.submit(account, b"\x00\x00")
+
+
+def nonces_in(link: FakeLink) -> list[int]:
+    found: list[int] = []
+    for extrinsic in link.taken:
+        signed = decode_extrinsic(extrinsic).signed
+        assert signed is not None
+        found.append(signed.extra.nonce)
+    return found
+
+
+def test_the_slot_of_a_header_is_read_from_its_digest() -> None:
+    item = PreRuntime(b"aura", PreDigest(5).encode())
+
+    assert slot_of({"digest": {"logs": ["0x" + item.encode().hex()]}}) == 5
+    assert slot_of({"digest": {"logs": []}}) == -1
+
+
+@pytest.mark.parametrize("connection", [0, 1, 40])
+def test_calls_are_those_of_the_runtime(connection: int) -> None:
+    from devnet.scenario import dev_chain_spec
+    from runtime.pallets.trading.records import Side
+    from runtime.pallets.trading.records import Terms as RuntimeTerms
+
+    encode = dev_chain_spec().runtime().encode_call
+    terms = [calls.Terms(calls.OFFER, -5, 1_000), calls.Terms(calls.BID, 300_000, 10)]
+    expected = (
+        RuntimeTerms(Side.OFFER, -5, 1_000),
+        RuntimeTerms(Side.BID, 300_000, 10),
+    )
+
+    assert calls.place_orders(connection, 9, terms) == encode(
+        "Trading", "place_orders", connection=connection, interval=9, orders=expected
+    )
+    assert calls.cancel_order(1 << 40) == encode("Trading", "cancel_order", order_id=1 << 40)
+    assert calls.submit_reading(9, 1, 2, 3, 4) == encode(
+        "ConsumptionMetering",
+        "submit_reading",
+        interval=9,
+        import_register_wh=1,
+        export_register_wh=2,
+        import_wh=3,
+        export_wh=4,
+    )
