@@ -42,7 +42,7 @@ class WsClient:
         await self.stream.send_all(self.protocol.send(request))
         while True:
             data = await self.stream.receive_some()
-            self.protocol.receive_data(data or None)
+            self.protocol.receive_data(bytes(data) or None)
             for event in self.protocol.events():
                 if isinstance(event, ws.AcceptConnection):
                     return
@@ -61,7 +61,7 @@ class WsClient:
                 data = await self.stream.receive_some()
             except trio.BrokenResourceError:
                 raise Closed(None) from None
-            self.protocol.receive_data(data or None)
+            self.protocol.receive_data(bytes(data) or None)
             for event in self.protocol.events():
                 if isinstance(event, ws.TextMessage):
                     text += event.data

@@ -229,7 +229,8 @@ class TestStorage:
 
     async def test_no_keys_and_too_many_keys_are_refused(self, server: Running) -> None:
         async with server.websocket() as client:
-            for params in ([], [None], [[]], [["0x00"] * 1025]):
+            wrong: list[list[Any]] = [[], [None], [[]], [["0x00"] * 1025]]
+            for params in wrong:
                 assert (await client.error("state_subscribeStorage", *params))["code"] == -32602
 
 
@@ -400,7 +401,7 @@ class TestBounds:
 
 
 async def test_subscribing_inside_a_batch_keeps_the_order(server: Running) -> None:
-    batch = [
+    batch: list[dict[str, Any]] = [
         {"jsonrpc": "2.0", "id": number, "method": "chain_subscribeNewHeads", "params": []}
         for number in (1, 2)
     ]
