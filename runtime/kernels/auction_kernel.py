@@ -407,6 +407,41 @@ def root_key_range(
     return low, high
 
 
+@kernel(f"void({ORDERS}, {INT}, {INT}, {ARRAY})")
+def add_root_orders(orders: Orders, low: int, shift: int, histogram: Int64Array) -> None:
+    """Add the root's orders to a histogram of keys."""
+    bus, price, qty, isbid = orders
+    for i in range(bus.size):
+        if bus[i] == 0:
+            histogram[(2 * price[i] + isbid[i] - low) >> shift] += qty[i]
+
+
+@kernel(f"{INT}({ORDERS}, {INT})")
+def least_root_key_above(orders: Orders, high: int) -> int:
+    """The least key above `high` of the root's orders. Without a branch: whole vectors at once."""
+    bus, price, _, isbid = orders
+    above = KEY_END
+    for i in range(bus.size):
+        key = 2 * price[i] + isbid[i]
+        beyond = key if (key > high) & (bus[i] == 0) else KEY_END
+        above = beyond if beyond < above else above
+    return above
+
+
+@kernel(f"{INT}({ORDERS}, {INT}, {INT}, {PAIR}, {INT})")
+def keep_root_orders(orders: Orders, low: int, high: int, steps: Pair, count: int) -> int:
+    """Append the root's orders with keys in the range to `count` steps; returns how many then."""
+    bus, price, qty, isbid = orders
+    key, quantity = steps
+    for i in range(bus.size):
+        k = 2 * price[i] + isbid[i]
+        if low <= k <= high and bus[i] == 0:
+            key[count] = k
+            quantity[count] = qty[i]
+            count += 1
+    return count
+
+
 @kernel(
     f"UniTuple({INT}, 4)({ORDERS}, {INT}, {INT}, {INT}, {PAIR}, {TABLE}, {PAIR}, {PAIR}, {ARRAY})"
 )
@@ -423,16 +458,13 @@ def select_root_level(
 ) -> tuple[int, int, int, int]:
     """`select_level` over the root's orders and its children's steps.
 
-    Orders are read in place twice: into a first histogram, and for the few in the bin that counts.
+    Orders are read in place: into a first histogram, and for the few in the bin that counts.
     The key is NO_KEY when there is neither an order nor a step.
     """
-    bus, price, qty, isbid = orders
     key, quantity = candidates
     histogram = np.zeros(BINS, np.int64)
     shift = bin_shift(low, high)
-    for i in range(bus.size):
-        if bus[i] == 0:
-            histogram[(2 * price[i] + isbid[i] - low) >> shift] += qty[i]
+    add_root_orders(orders, low, shift, histogram)
     from_children, _ = gather_steps(0, links, curves, steps, candidates, run_end)
     for i in range(from_children):
         histogram[(key[i] - low) >> shift] += quantity[i]
@@ -442,12 +474,8 @@ def select_root_level(
     low += found << shift
     high = min(high, low + (1 << shift) - 1)
     count, above = keep_range(candidates, from_children, low, high, KEY_END)
-    for i in range(bus.size):
-        k = 2 * price[i] + isbid[i] if bus[i] == 0 else NO_KEY
-        above = min(above, k if k > high else KEY_END)
-        key[count] = k
-        quantity[count] = qty[i]
-        count += 1 if low <= k <= high else 0
+    above = min(above, least_root_key_above(orders, high))
+    count = keep_root_orders(orders, low, high, candidates, count)
     return select_level(candidates, count, target, low, high, above, histogram)
 
 
@@ -575,7 +603,8 @@ def fill_orders(orders: Orders, margins: Int64Array, fill: Int64Array) -> None:
     for i in range(bus.size):
         v, q, side = bus[i], qty[i], isbid[i]
         key = 2 * price[i] + side
-        fill[i] = q if (key < margin[v]) != (side == 1) else 0
+        is_accepted = 1 if key < margin[v] else 0
+        fill[i] = q * (is_accepted ^ side)
         if key == margin[v]:
             share, margins[v, CARRY] = ration(
                 margins[v, ACCEPTED], q, margins[v, CARRY], margins[v, LEVEL]
