@@ -100,7 +100,7 @@ class Assembly:
 
     def cost_of(self, call: Struct) -> CallCost:
         """What a decoded call may take."""
-        inner: Any = call.call  # type: ignore[attr-defined]
+        inner = _inner(call)
         target = self._targets[inner.__class__]
         if target.weigh is None:
             return target.cost
@@ -108,9 +108,13 @@ class Assembly:
         weight = target.weigh(target.pallet, *msgspec.structs.astuple(inner))
         return CallCost(weight, cost.dispatch_class, cost.pays, cost.is_feeless)
 
+    def origin_of(self, call: Struct) -> OriginKind:
+        """Who may make a decoded call."""
+        return self._targets[_inner(call).__class__].origin
+
     def dispatch(self, origin: Origin, call: Struct) -> PostDispatch:
         """Run a decoded call in a transaction. Raises the `DispatchError` it fails with."""
-        inner: Any = call.call  # type: ignore[attr-defined]
+        inner = _inner(call)
         target = self._targets[inner.__class__]
         if self._depth >= DISPATCH_DEPTH_MAX:
             raise LimitReached
@@ -170,6 +174,12 @@ class Assembly:
             return spec.result.encode(getattr(pallet, spec.method)(*arguments))
         finally:
             state.rollback()
+
+
+def _inner(call: Any) -> Struct:
+    """The pallet's call inside a runtime call, whose class was made at run time."""
+    inner: Struct = call.call
+    return inner
 
 
 def _checked(origin: Origin, kind: OriginKind) -> object:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin
 
 from runtime.frame.dispatch import CallResult, DispatchClass, OriginKind
+from runtime.frame.docs import docs_of
 from runtime.frame.pallet import ApiMark, CallMark, Config, Error, Event, Pallet
 from runtime.frame.storage import (
     Hasher,
@@ -292,9 +293,3 @@ def _index_of(cls: Any) -> int:
     if index is None:
         raise TypeError(f"{cls.__name__} needs an index")
     return index
-
-
-def docs_of(documented: object) -> tuple[str, ...]:
-    """The lines of a docstring."""
-    text: str | None = getattr(documented, "__doc__", None)
-    return tuple(inspect.cleandoc(text).split("\n")) if text else ()

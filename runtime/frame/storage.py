@@ -88,7 +88,9 @@ class StorageItem:
         self.default_encoded = b""
         """The encoded default, as the metadata gives it."""
 
-        self._is_optional = False
+        self.is_optional = False
+        """Whether it was declared as `X | None`."""
+
         self._is_cached = False
         self._default: Any = None
         self._state: State = _NO_STATE
@@ -99,7 +101,7 @@ class StorageItem:
         """Hold values of a type, and read and write them through `state`, from now on."""
         is_optional = isinstance(value, OptionShape)
         inner = value.inner if isinstance(value, OptionShape) else value
-        self._is_optional = is_optional
+        self.is_optional = is_optional
         self._is_cached = is_immutable(inner)
         self.codec = codec_of(inner)
         self._encode, self._decode = self.codec.encode, self.codec.decode
@@ -120,7 +122,7 @@ class StorageItem:
         raw = self._state.overlay.get(self._raw_keys.get(key) or self._raw_key(key))
         if raw is not None:
             value = self._decode(raw)
-        elif self._is_optional or self._is_cached:
+        elif self.is_optional or self._is_cached:
             value = self._default
         else:
             return self._decode(self.default_encoded)
@@ -131,7 +133,7 @@ class StorageItem:
         return value
 
     def _write(self, key: Any, value: Any) -> None:
-        if value is None and self._is_optional:
+        if value is None and self.is_optional:
             self._remove(key)
             return
         state = self._state
