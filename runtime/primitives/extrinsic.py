@@ -40,6 +40,7 @@ from runtime.primitives.scale import (
     encode_compact,
     shape_of,
 )
+from runtime.primitives.scale.shapes import TupleShape
 from runtime.primitives.types import AccountId, Balance, Hash, Nonce, Signature
 
 BARE, SIGNED = 0x04, 0x84
@@ -154,7 +155,7 @@ EraField = Annotated[Era, Custom(ERA_CODEC), Named("Era")]
 class MultiAddress(
     Enum,
     path="sp_runtime::multiaddress::MultiAddress",
-    params={"AccountId": AccountId, "AccountIndex": None},
+    params={"AccountId": AccountId, "AccountIndex": TupleShape()},
 ):
     """Who is meant; wallets always send `AddressId`."""
 

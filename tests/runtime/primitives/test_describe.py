@@ -194,7 +194,7 @@ def test_a_deferred_type_is_described_by_what_it_stands_for() -> None:
 def test_addresses_and_signatures_look_as_wallets_demand() -> None:
     address = describe(MultiAddress)
     assert address.path == ("sp_runtime", "multiaddress", "MultiAddress")
-    assert address.params == (("AccountId", shape_of(AccountId)), ("AccountIndex", None))
+    assert address.params == (("AccountId", shape_of(AccountId)), ("AccountIndex", shape_of(None)))
     assert [(v.name, v.index) for v in address.variants] == [
         ("Id", 0), ("Index", 1), ("Raw", 2), ("Address32", 3), ("Address20", 4),
     ]  # fmt: skip
