@@ -171,7 +171,13 @@ def _params(params: tuple[tuple[str, object], ...]) -> tuple[tuple[str, Shape | 
 def _fields(cls: type) -> tuple[FieldDescription, ...]:
     is_unnamed = struct_info(cls).is_unnamed
     return tuple(
-        FieldDescription(None if is_unnamed else item.name, item.shape, item.type_name, item.docs)
+        FieldDescription(
+            # `from_` is a field that Python cannot call `from`.
+            None if is_unnamed else item.name.removesuffix("_"),
+            item.shape,
+            item.type_name,
+            item.docs,
+        )
         for item in struct_fields(cls)
     )
 

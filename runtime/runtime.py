@@ -1,0 +1,333 @@
+"""The runtime of this chain: its pallets, their indices, and what the node asks of them.
+
+A runtime is a pure function of state and block. The state is handed in with each call, as an
+overlay; nothing of it is kept between calls but what can be read again. Runtimes with equal
+constants are equal; the constants are part of the metadata, whose hash is in the genesis.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeAlias
+
+from runtime.apis import RuntimeApis
+from runtime.constants import Constants
+from runtime.frame.assembly import ApiError, Assembly
+from runtime.frame.declaration import declaration_of
+from runtime.frame.dispatch import DispatchFailure
+from runtime.frame.executive import Executive
+from runtime.frame.extensions import BlockLimits, nonce_tag
+from runtime.frame.extrinsics import Versions
+from runtime.frame.metadata import encode_metadata
+from runtime.frame.pallet import Pallet
+from runtime.frame.signatures import SignatureCache
+from runtime.frame.validity import Validity
+from runtime.pallets.aura import Aura
+from runtime.pallets.aura import Config as AuraConfig
+from runtime.pallets.balances import Balances
+from runtime.pallets.balances import Config as BalancesConfig
+from runtime.pallets.consumption_metering import Config as ConsumptionMeteringConfig
+from runtime.pallets.consumption_metering import ConsumptionMetering
+from runtime.pallets.grandpa import Config as GrandpaConfig
+from runtime.pallets.grandpa import Grandpa
+from runtime.pallets.grid_balancing import Config as GridBalancingConfig
+from runtime.pallets.grid_balancing import GridBalancing
+from runtime.pallets.producer_registration import Config as ProducerRegistrationConfig
+from runtime.pallets.producer_registration import ProducerRegistration
+from runtime.pallets.session import Config as SessionConfig
+from runtime.pallets.session import Session
+from runtime.pallets.system import Config as SystemConfig
+from runtime.pallets.system import System
+from runtime.pallets.timestamp import Config as TimestampConfig
+from runtime.pallets.timestamp import Timestamp
+from runtime.pallets.trading import Trading
+from runtime.pallets.trading.config import Config as TradingConfig
+from runtime.pallets.transaction_payment import Config as TransactionPaymentConfig
+from runtime.pallets.transaction_payment import TransactionPayment
+from runtime.pallets.utility import Config as UtilityConfig
+from runtime.pallets.utility import Utility
+from runtime.primitives.block import Block, Header
+from runtime.primitives.extrinsic import UncheckedExtrinsic, account_of, decode_extrinsic
+from runtime.primitives.grandpa import VOTERS_MAX
+from runtime.primitives.hashing import blake2_256
+from runtime.primitives.scale import U32, DecodeError, FixedBytes, Struct
+from runtime.primitives.types import AccountId, AuthorityId, Hash
+from runtime.state.overlay import Overlay
+from runtime.version import SPEC_NAME, SPEC_VERSION, runtime_version
+
+__all__ = ["CODE_KEY", "ApiError", "Constants", "Runtime", "SignatureCache", "UnknownVersion"]
+
+Json: TypeAlias = "bool | int | str | list[Json] | dict[str, Json] | None"
+
+CODE_KEY = b":code"
+"""Where the state says under which version of the runtime it lives."""
+
+BASE_EXTRINSIC_WEIGHT = 120_000_000
+"""120 us: decoding and verifying a signature, nonce, fee and events."""
+
+BATCHED_CALLS_MAX = 1_024
+"""A batch must fit into a block anyway; this bounds what is decoded before its weight is known."""
+
+RECENT_INTERVALS = 8  # of the market's status
+
+
+PALLETS: Mapping[str, tuple[int, type[Pallet[Any]]]] = {
+    "system": (0, System),
+    "timestamp": (1, Timestamp),
+    "aura": (2, Aura),
+    "grandpa": (3, Grandpa),
+    "session": (4, Session),
+    "balances": (6, Balances),
+    "transaction_payment": (7, TransactionPayment),
+    "utility": (8, Utility),
+    "grid_balancing": (23, GridBalancing),
+    "producer_registration": (20, ProducerRegistration),
+    "consumption_metering": (21, ConsumptionMetering),
+    "trading": (22, Trading),
+}
+"""Attribute of `Runtime`, index (wire format) and class of each pallet, in the order of genesis."""
+
+OWN_APIS = frozenset(
+    api.name.partition("_")[0]
+    for _, pallet in PALLETS.values()
+    for api in declaration_of(pallet).apis
+)
+"""The runtime APIs that pallets offer."""
+
+
+class CodeInfo(Struct):
+    """What stands under `:code` instead of a program."""
+
+    spec_name: str
+    spec_version: U32
+    metadata_hash: Annotated[bytes, FixedBytes(32)]
+    """Of the metadata without documentation."""
+
+
+class UnknownVersion(Exception):
+    """This program does not have the version of the runtime that a state asks for."""
+
+
+class Runtime:
+    """The pallets with their constants. `invariants` has them checked after each block."""
+
+    def __init__(self, constants: Constants, invariants: bool = False) -> None:
+        self.constants = constants
+        self.version = runtime_version(sorted(OWN_APIS))
+        self._has_invariants = invariants
+        c = constants
+        self.system = System(SystemConfig(c.block_hash_count, self.version, c.ss58_prefix))
+        self.aura = Aura(AuraConfig(self.system, c.slot_duration_ms))
+        self.timestamp = Timestamp(TimestampConfig(self.aura, c.slot_duration_ms // 2))
+        self.grandpa = Grandpa(GrandpaConfig(VOTERS_MAX))
+        self.session = Session(SessionConfig(self.aura, self.grandpa))
+        self.balances = Balances(BalancesConfig(self.system, c.existential_deposit))
+        self.transaction_payment = TransactionPayment(
+            TransactionPaymentConfig(
+                self.balances, self.session, c.base_fee_nano, c.length_fee_nano, c.weight_fee_nano
+            )
+        )
+        self.utility = Utility(UtilityConfig(BATCHED_CALLS_MAX))
+        self.grid_balancing = GridBalancing(GridBalancingConfig())
+        self.producer_registration = ProducerRegistration(
+            ProducerRegistrationConfig(self.grid_balancing)
+        )
+        self.consumption_metering = ConsumptionMetering(
+            ConsumptionMeteringConfig(
+                self.timestamp,
+                self.producer_registration,
+                c.market_interval_ms,
+                c.genesis_interval,
+            )
+        )
+        self.trading = Trading(self._trading_config())
+        self.trading.config.integrity()
+        self._pallets: dict[int, Pallet[Any]] = {
+            index: getattr(self, name) for name, (index, _) in PALLETS.items()
+        }
+        self.assembly = Assembly(self._pallets)
+        self._executive = Executive(
+            self.assembly,
+            self.system,
+            self.transaction_payment,
+            BlockLimits(c.block_weight_max, c.block_length_max, BASE_EXTRINSIC_WEIGHT),
+            Versions(self.version.spec_version, self.version.transaction_version),
+        )
+        self._apis = RuntimeApis(self, self._executive)
+        self._metadata: dict[int, bytes] = {}
+        self._code: bytes | None = None
+
+    def _trading_config(self) -> TradingConfig:
+        c = self.constants
+        return TradingConfig(
+            clock=self.timestamp,
+            chain=self.system,
+            currency=self.balances,
+            registry=self.producer_registration,
+            metering=self.consumption_metering,
+            grid=self.grid_balancing,
+            market_interval_ms=c.market_interval_ms,
+            call_period_ms=c.call_period_ms,
+            genesis_interval=c.genesis_interval,
+            supplier_price=c.supplier_price,
+            network_fee=c.network_fee,
+            feed_in_price=c.feed_in_price,
+            imbalance_price_max=c.imbalance_price_max,
+            imbalance_price_min=c.imbalance_price_min,
+            loss_price=c.loss_price,
+            price_floor=c.price_floor,
+            book_orders_max=c.book_orders_max,
+            clearing_weight=c.clearing_weight,
+            settlement_weight=c.settlement_weight,
+        )
+
+    def at(self, spec_version: int) -> "Runtime":
+        """The runtime of a version. Raises `UnknownVersion` when this program has it not."""
+        if spec_version != SPEC_VERSION:
+            raise UnknownVersion(
+                f"runtime version {spec_version} is asked for, this program has {SPEC_VERSION}"
+            )
+        return self
+
+    # --- blocks
+
+    def initialize_block(self, overlay: Overlay, header: Header) -> None:
+        """Begin a block on its parent's state; only number, parent and digest count.
+
+        Raises `InvalidBlock`.
+        """
+        self._executive.initialize_block(overlay, header)
+
+    def inherents(self, timestamp_ms: int) -> list[bytes]:
+        """The extrinsics that the author of a block puts first."""
+        call = self.assembly.encode_call("Timestamp", "set", now=timestamp_ms)
+        return [UncheckedExtrinsic(None, call).encode()]
+
+    def apply_extrinsic(
+        self, overlay: Overlay, extrinsic: bytes, signatures: SignatureCache
+    ) -> DispatchFailure | None:
+        """Put an extrinsic into the block; what its call failed with, if it did.
+
+        Raises `InvalidTransaction`, and nothing has changed then.
+        """
+        return self._executive.apply_extrinsic(overlay, extrinsic, signatures)
+
+    def finalize_block(self, overlay: Overlay) -> Header:
+        """End the block; its header, without a seal."""
+        header = self._executive.finalize_block(overlay)
+        if self._has_invariants:
+            self.check_invariants(overlay)
+        return header
+
+    def execute_block(self, overlay: Overlay, block: Block, signatures: SignatureCache) -> None:
+        """Execute a block on its parent's state. Raises `InvalidBlock`; drop the overlay then."""
+        self._executive.execute_block(overlay, block, signatures)
+        if self._has_invariants:
+            self.check_invariants(overlay)
+
+    def validate_transaction(
+        self, overlay: Overlay, extrinsic: bytes, signatures: SignatureCache, block_hash: Hash
+    ) -> Validity:
+        """Judge an extrinsic for the pool, as if the next block held it.
+
+        `block_hash` is the hash of the block whose state `overlay` is. Raises `InvalidTransaction`.
+        """
+        return self._executive.validate_transaction(overlay, extrinsic, signatures, block_hash)
+
+    def tags_of(self, extrinsic: bytes) -> list[bytes]:
+        """The tags that an included extrinsic provided; none for one that nobody signed."""
+        try:
+            signed = decode_extrinsic(extrinsic).signed
+        except DecodeError:
+            return []
+        who = None if signed is None else account_of(signed.address)
+        return [] if signed is None or who is None else [nonce_tag(who, signed.extra.nonce)]
+
+    def timestamp_of(self, extrinsics: list[bytes]) -> int | None:
+        """The time that a block's extrinsics tell; None if they do not."""
+        return self._executive.timestamp_of(extrinsics)
+
+    # --- reading a state
+
+    def bind(self, overlay: Overlay) -> None:
+        """Let the pallets read and write this state; for reading them directly."""
+        self.assembly.bind(overlay)
+
+    def aura_authorities(self, overlay: Overlay) -> list[AuthorityId]:
+        """Who authors the next block on, in turn."""
+        self.bind(overlay)
+        return self.aura.authorities.get()
+
+    def grandpa_authorities(self, overlay: Overlay) -> list[tuple[AuthorityId, int]]:
+        """Who votes on finality, with their weights."""
+        self.bind(overlay)
+        return self.grandpa.authorities.get()
+
+    def grandpa_set_id(self, overlay: Overlay) -> int:
+        """The number of the voters' set."""
+        self.bind(overlay)
+        return self.grandpa.current_set_id.get()
+
+    def account_nonce(self, overlay: Overlay, account: AccountId) -> int:
+        """How many extrinsics an account has signed."""
+        self.bind(overlay)
+        return self.system.account_nonce(account)
+
+    def market_status(self, overlay: Overlay) -> dict[str, Json]:
+        """Totals of settlement, and the latest settled intervals, oldest first."""
+        self.bind(overlay)
+        totals = self.trading.totals.get()
+        held = sum(info.data.free + info.data.reserved for _, info in self.system.accounts())
+        return {
+            "intervals_settled": totals.intervals_settled,
+            "traded_wh": totals.traded_wh,
+            "money_residual_nano": held - self.balances.total_issuance.get(),
+            "energy_residual_wh": totals.energy_residual_wh,
+            "recent": [self._interval_status(k) for k in self.trading.recent(RECENT_INTERVALS)],
+        }
+
+    def _interval_status(self, interval: int) -> Json:
+        status: dict[str, Json] = {"interval": interval}
+        record = self.trading.settlements[interval]
+        if record is None:
+            return status
+        status["volume_wh"] = record.traded_wh
+        if record.traded_wh:
+            status["price_mean_micro"] = record.bid_value_nano // record.traded_wh
+            status["price_min_micro"] = record.price_min_micro
+            status["price_max_micro"] = record.price_max_micro
+        if record.connections_buy_wh:
+            status["local_share_ppm"] = 1_000_000 * record.local_wh // record.connections_buy_wh
+        return status
+
+    def check_invariants(self, overlay: Overlay) -> None:
+        """Assert what the pallets promise about a state between blocks."""
+        self.bind(overlay)
+        for pallet in self._pallets.values():
+            pallet.check_invariants()
+
+    # --- what it is
+
+    def genesis_sections(self) -> Mapping[str, Pallet[Any]]:
+        """The pallets by the names of their sections in a chain specification.
+
+        In the order in which they write: who asks another pallet comes after it.
+        """
+        return {name: self._pallets[index] for name, (index, _) in PALLETS.items()}
+
+    def call_api(self, overlay: Overlay, name: str, data: bytes) -> bytes:
+        """Call a runtime API function with SCALE arguments. Raises `ApiError`."""
+        if self._apis.has(name):
+            return self._apis.call(overlay, name, data)
+        return self.assembly.call_api(overlay, name, data)
+
+    def metadata(self, version: int = 14) -> bytes:
+        """The metadata as clients read it."""
+        if version not in self._metadata:
+            self._metadata[version] = encode_metadata(self.assembly, version)
+        return self._metadata[version]
+
+    def code(self) -> bytes:
+        """What stands in the state under `:code`: it changes whenever the metadata do."""
+        if self._code is None:
+            shape = encode_metadata(self.assembly, with_docs=False)
+            self._code = CodeInfo(SPEC_NAME, SPEC_VERSION, blake2_256(shape)).encode()
+        return self._code

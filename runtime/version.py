@@ -1,0 +1,67 @@
+"""The version of the runtime: what it is called and what it offers.
+
+`spec_version` rises with every change of what blocks mean or of the metadata; the golden files of
+`tests/golden` change only together with it. `transaction_version` rises when calls that were
+signed before would mean something else.
+"""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Annotated
+
+from runtime.primitives.scale import U8, U32, FixedBytes, Struct
+
+SPEC_NAME = "dret"
+IMPL_NAME = "dret-python"
+SPEC_VERSION = 1
+TRANSACTION_VERSION = 1
+SYSTEM_VERSION = 1
+"""State tries of version 1, extrinsics tries of version 0."""
+
+ApiId = Annotated[bytes, FixedBytes(8)]
+
+API_VERSIONS = {
+    "Core": 5,
+    "Metadata": 2,
+    "BlockBuilder": 6,
+    "TaggedTransactionQueue": 3,
+    "AccountNonceApi": 1,
+    "TransactionPaymentApi": 4,
+    "AuraApi": 1,
+    "GrandpaApi": 3,
+    "SessionKeys": 1,
+}
+"""Of Substrate's runtime APIs, those whose forms clients know by name and version."""
+
+
+class RuntimeVersion(Struct, path="sp_version::RuntimeVersion"):
+    """What clients ask first; a new `spec_version` makes them fetch the metadata again."""
+
+    spec_name: str
+    impl_name: str
+    authoring_version: U32
+    spec_version: U32
+    impl_version: U32
+    apis: list[tuple[ApiId, U32]]
+    transaction_version: U32
+    system_version: U8
+
+
+def api_id(name: str) -> bytes:
+    """By which number clients know a runtime API."""
+    return blake2b(name.encode(), digest_size=8).digest()
+
+
+def runtime_version(own_apis: Iterable[str] = ()) -> RuntimeVersion:
+    """This version, with the runtime APIs of pallets, which are all of version 1."""
+    versions = dict.fromkeys(own_apis, 1) | API_VERSIONS
+    return RuntimeVersion(
+        spec_name=SPEC_NAME,
+        impl_name=IMPL_NAME,
+        authoring_version=1,
+        spec_version=SPEC_VERSION,
+        impl_version=1,
+        apis=[(api_id(name), number) for name, number in sorted(versions.items())],
+        transaction_version=TRANSACTION_VERSION,
+        system_version=SYSTEM_VERSION,
+    )
