@@ -37,7 +37,7 @@ from runtime.frame import (
     call,
 )
 from runtime.frame.traits import Topology
-from runtime.primitives.crypto import ss58_decode
+from runtime.pallets.system import account_from_text
 from runtime.primitives.hashing import blake2_256
 
 SourceId = U32
@@ -258,8 +258,8 @@ class ProducerRegistration(Pallet[Config]):
         `sources`: objects `technology` (as in `Technology`, lower case), `rated_w`, optionally
         `device` (text, default from metering point and position).
         """
-        self.operator.set(account_of(config["operator"]))
-        self.supplier.set(account_of(config["supplier"]))
+        self.operator.set(account_from_text(config["operator"]))
+        self.supplier.set(account_from_text(config["supplier"]))
         capacity = config.get("transformer_wh_max", CAPACITY_WH_MAX)
         self.add_connection(Connection(self.supplier.get(), 0, capacity, capacity, 0))
         for entry in config.get("connections", []):
@@ -272,22 +272,28 @@ class ProducerRegistration(Pallet[Config]):
             raise ValueError(f"connection id {entry['id']} in the genesis, expected {expected}")
         point = str(entry.get("metering_point", entry["id"])).encode()
         proposal = ConnectionProposal(
-            account_of(entry["account"]),
+            account_from_text(entry["account"]),
             point,
             entry["bus"],
             entry["import_wh_max"],
             entry["export_wh_max"],
         )
-        self.check_proposal(proposal)
-        self.metering_points[point] = True
-        connection_id = self.register(proposal)
-        for position, unit in enumerate(entry.get("sources", [])):
-            device = unit.get("device", f"{point.decode()}/{position}")
-            technology = Technology[str(unit["technology"]).upper()]
-            source_id = self.add_source(
-                connection_id, technology, unit["rated_w"], blake2_256(str(device).encode())
-            )
-            self.activate(source_id)
+        try:
+            self.check_proposal(proposal)
+            self.metering_points[point] = True
+            connection_id = self.register(proposal)
+            for position, unit in enumerate(entry.get("sources", [])):
+                device = unit.get("device", f"{point.decode()}/{position}")
+                source_id = self.add_source(
+                    connection_id,
+                    technology_of(unit["technology"]),
+                    unit["rated_w"],
+                    blake2_256(str(device).encode()),
+                )
+                self.activate(source_id)
+        except frame.DispatchError as error:
+            name = type(error).__name__
+            raise ValueError(f"connection {entry['id']}: {name}. {error.__doc__}") from error
 
     @call(0, weight=150_000_000)
     def propose_connection(
@@ -546,11 +552,9 @@ def with_status(source: Source, status: SourceStatus) -> Source:
     return Source(source.connection, source.technology, source.rated_w, source.device, status)
 
 
-def account_of(text: str) -> AccountId:
-    """An account as a genesis writes it: an SS58 address or 32 bytes in hexadecimal after 0x."""
-    if text.startswith("0x"):
-        account = bytes.fromhex(text[2:])
-        if len(account) != 32:
-            raise ValueError(f"account {text} has {len(account)} bytes, expected 32")
-        return account
-    return ss58_decode(text)
+def technology_of(name: str) -> Technology:
+    """A technology as a genesis writes it: its name in lower case."""
+    names = [technology.name.lower() for technology in Technology]
+    if name not in names:
+        raise ValueError(f"technology is {name!r}, expected one of {names}")
+    return Technology(names.index(name))

@@ -62,8 +62,8 @@ from runtime.pallets.producer_registration import (
     CONNECTIONS_MAX,
     TRANSFORMER,
     Connection,
-    account_of,
 )
+from runtime.pallets.system import account_from_text
 
 READING_INTERVALS = 3
 """A reading of interval k is accepted until interval k + 3 starts; then k is settled."""
@@ -211,14 +211,19 @@ class ConsumptionMetering(Pallet[Config]):
         `account`, optionally `import_register_wh` and `export_register_wh` (default 0).
         """
         if "operator_meter" in config:
-            self.bind_meter(TRANSFORMER, MeterProposal(account_of(config["operator_meter"]), 0, 0))
+            self.genesis_meter(TRANSFORMER, {"account": config["operator_meter"]})
         for entry in config.get("meters", []):
-            registers = (entry.get("import_register_wh", 0), entry.get("export_register_wh", 0))
             if self.config.registry.connection(entry["connection"]) is None:
                 raise ValueError(f"meter of connection {entry['connection']}, which is not there")
-            self.bind_meter(
-                entry["connection"], MeterProposal(account_of(entry["account"]), *registers)
-            )
+            self.genesis_meter(entry["connection"], entry)
+
+    def genesis_meter(self, connection: int, entry: Mapping[str, Any]) -> None:
+        """Bind one meter, with the check of the calls."""
+        account = account_from_text(entry["account"])
+        registers = (entry.get("import_register_wh", 0), entry.get("export_register_wh", 0))
+        if self.connection_of[account] is not None:
+            raise ValueError(f"meter {entry['account']} is bound twice")
+        self.bind_meter(connection, MeterProposal(account, *registers))
 
     @call(0, weight=100_000_000)
     def propose_meter(
