@@ -4,7 +4,6 @@ import os
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.oracles import settlement_reference as reference
 
 from runtime.pallets.trading.collateral import order_unit_hold, position_hold
 from runtime.pallets.trading.settlement import (
@@ -17,6 +16,7 @@ from runtime.pallets.trading.settlement import (
     settle,
     split,
 )
+from tests.oracles import settlement_reference as reference
 
 EXAMPLES = 50 if os.environ.get("DRET_EXAMPLES") == "few" else 400
 

@@ -1,0 +1,125 @@
+"""Whatever happens, the invariants hold after every block: a machine of random actions."""
+
+import os
+from functools import partial
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from tests.runtime.pallets.zone import (
+    BID,
+    EXISTENTIAL_DEPOSIT,
+    INTERVAL_MS,
+    K0,
+    LOSSLESS,
+    LOSSY,
+    OFFER,
+    SLOT_MS,
+    WEALTH,
+    Side,
+    Zone,
+)
+
+FEW = os.environ.get("DRET_EXAMPLES") == "few"
+NUMBERS = st.integers(0, 5)
+AHEAD = st.integers(2, 4)
+PRICES = st.integers(20_000, 300_000) | st.integers(-100_000, 300_000)
+SIDES = st.sampled_from((BID, OFFER))
+ENERGY = st.integers(0, 1_500)
+
+
+class Market(RuleBasedStateMachine):
+    """Orders, cancels, readings, transfers and time, in any order."""
+
+    zone: Zone
+    ms: int
+
+    @initialize(poor=st.booleans(), lossy=st.booleans(), cap=st.sampled_from((40, 400, 4_000)))
+    def begin(self, poor: bool, lossy: bool, cap: int) -> None:
+        wealth = EXISTENTIAL_DEPOSIT + 300_000_000 if poor else WEALTH
+        self.zone = Zone(
+            (LOSSY if lossy else LOSSLESS) | {"cap_up": [0, cap, cap, cap]},
+            buses=(1, 2, 3, 2, 3),
+            wealth=wealth,
+            supplier_wealth=wealth,
+            call_period_ms=SLOT_MS,
+            clearing_weight=1 if poor else 10**11,
+        )
+        self.ms = K0 * INTERVAL_MS
+        self.zone.block(K0)
+
+    @property
+    def interval(self) -> int:
+        return self.ms // INTERVAL_MS
+
+    @rule(number=NUMBERS, ahead=AHEAD, side=SIDES, price=PRICES, wh=st.integers(10, 3_000))
+    def order(self, number: int, ahead: int, side: Side, price: int, wh: int) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        zone.tries(lambda: zone.order(number, self.interval + ahead, side, price, wh))
+
+    @rule(
+        seller=NUMBERS,
+        buyer=NUMBERS,
+        ahead=AHEAD,
+        price=st.integers(20_000, 200_000),
+        surplus=st.integers(0, 100_000),
+        wh=st.integers(10, 400),
+    )
+    def trade(self, seller: int, buyer: int, ahead: int, price: int, surplus: int, wh: int) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        zone.tries(lambda: zone.order(seller, self.interval + ahead, OFFER, price, wh))
+        zone.tries(lambda: zone.order(buyer, self.interval + ahead, BID, price + surplus, wh))
+        self.ms += SLOT_MS
+        zone.block(0, self.ms)
+
+    @rule(ahead=AHEAD, choice=st.integers(0, 100))
+    def cancel(self, ahead: int, choice: int) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        book = zone.trading.read_order_book(self.interval + ahead)
+        if book:
+            order = book[choice % len(book)]
+            owner = zone.owner[order.connection]
+            zone.tries(lambda: zone.trading.cancel_order(owner, order.order_id))
+
+    @rule(energies=st.lists(st.tuples(ENERGY, ENERGY), max_size=6), back=st.integers(1, 2))
+    def read(self, energies: list[tuple[int, int]], back: int) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        for number, energy in enumerate(energies):
+            zone.tries(partial(zone.read, number, self.interval - back, *energy))
+        self.ms += SLOT_MS
+        zone.block(0, self.ms)
+
+    @rule(source=NUMBERS, dest=NUMBERS, part=st.integers(0, 100))
+    def transfer(self, source: int, dest: int, part: int) -> None:
+        zone = self.zone
+        payer, payee = zone.owner[source], zone.owner[dest]
+        amount = zone.free(payer) * part // 100
+        zone.tries(lambda: zone.balances.transfer(payer, payee, amount))
+
+    @rule(slots=st.integers(1, 3))
+    def block(self, slots: int) -> None:
+        zone = self.zone
+        self.ms += slots * SLOT_MS
+        zone.block(0, self.ms)
+
+    @rule(intervals=st.sampled_from((1, 1, 1, 2, 3, 5, 300)))
+    def stand_still(self, intervals: int) -> None:
+        zone = self.zone
+        self.ms += intervals * INTERVAL_MS
+        zone.block(0, self.ms)
+
+    @invariant()
+    def holds(self) -> None:
+        self.zone.check()
+
+
+TestMarket = pytest.mark.slow(Market.TestCase)
+TestMarket.settings = settings(
+    max_examples=10 if FEW else 100, stateful_step_count=50, deadline=None, derandomize=True
+)
