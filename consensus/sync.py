@@ -31,6 +31,7 @@ BATCH_BLOCKS = 64
 DESCEND_BLOCKS = 16
 MAJOR_SYNC_BLOCKS = 8  # further behind than this we sync ranges and do not author
 REQUEST_TIMEOUT_MS = 20_000
+HEDGE_MS = 2_000  # a block that has not come by then is asked of another peer as well
 COOLDOWN_MS = 5_000  # a peer that failed us is left alone for so long
 JUSTIFICATION_WAIT_MS = 5_000  # a commit usually comes first
 WANTS_MAX = 256
@@ -69,7 +70,9 @@ class Want:
     """Nobody is known to have it: all peers are asked in turn."""
 
     asked: list[PeerId] = field(default_factory=list[PeerId])
+    asked_ms: int = 0
     request_id: int | None = None
+    """The last request, while it is open."""
 
 
 @dataclass(slots=True, eq=False)
@@ -120,7 +123,8 @@ class Sync:
             status.role,
         )
         number = status.best_number
-        if status.role is not Role.LIGHT and number > self._tree.finalized.number:
+        is_far = number > self._tree.best.ref.number + MAJOR_SYNC_BLOCKS
+        if status.role is not Role.LIGHT and number > self._tree.finalized.number and not is_far:
             self.want(status.best_hash, event.peer, self.depth(number))
 
     def depth(self, number: int) -> int:
@@ -257,7 +261,7 @@ class Sync:
         if root.header.number <= self._tree.finalized.number + 1:
             self._pipeline.discard(root.block_hash)
             self._conflicting(peer)
-        else:
+        elif not self.is_major:
             self.want(root.header.parent_hash, peer, DESCEND_BLOCKS)
 
     def _conflicting(self, peer: PeerId) -> None:
@@ -389,7 +393,7 @@ class Sync:
             is_here = candidate is not None and candidate.extrinsics is not None
             if is_here or want.block_hash in self._tree:
                 del self._wants[want.block_hash]
-            elif want.request_id is None:
+            elif want.request_id is None or self._out.now_ms - want.asked_ms >= HEDGE_MS:
                 self._ask_want(want)
 
     def _ask_want(self, want: Want) -> None:
@@ -407,7 +411,7 @@ class Sync:
                 want.blocks_max,
                 with_bodies=True,
             )
-            want.request_id = request.request_id
+            want.request_id, want.asked_ms = request.request_id, self._out.now_ms
             self._ask(request, want=want.block_hash)
             return
 
@@ -441,7 +445,7 @@ class Sync:
         if head is not None and head.request_id == request.request_id:
             head.request_id = None
         want = None if request.want is None else self._wants.get(request.want)
-        if want is not None:
+        if want is not None and want.request_id == request.request_id:
             want.request_id = None
 
     def _rest(self, peer: PeerId) -> None:
@@ -464,6 +468,9 @@ class Sync:
             now_ms = self._out.now_ms
             resting = (head.resting_until_ms for head in self._peers.values())
             times += [at_ms for at_ms in resting if at_ms > now_ms]
-            times += [want.since_ms + WANT_LIFE_MS + 1 for want in self._wants.values()]
+            for want in self._wants.values():
+                hedge_ms = want.asked_ms + HEDGE_MS
+                is_open = want.request_id is not None and hedge_ms > now_ms
+                times.append(hedge_ms if is_open else want.since_ms + WANT_LIFE_MS + 1)
         if times:
             self._out.set_timer(TimerName.SYNC, min(times))

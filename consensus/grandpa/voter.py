@@ -54,6 +54,7 @@ ROUNDS_KEPT = 2  # completed ones, with all votes: a peer one round behind needs
 PREVOTE_DURATIONS = 2  # of T
 PRECOMMIT_DURATIONS = 4
 STUCK_DURATIONS = 2  # after the precommit was due: say what we have, so that peers repair it
+STUCK_TIMES = 3  # each after twice the time of the one before; then the heartbeat is as frequent
 
 REPUTATION_BAD_SIGNATURE = -100
 REPUTATION_UNKNOWN_VOTER = -150
@@ -94,6 +95,7 @@ class Voter:
         self._is_stored = True
         self._is_record_old = False
         self._stuck_at_ms: int | None = None
+        self._stuck_times = 0
         self._next_votes = HeldVotes()
         self._parked = HeldVotes()
 
@@ -363,7 +365,7 @@ class Voter:
         self._round = VoteRound(number, self.authorities.voters, _base_after(completed))
         self._since_ms = self._out.now_ms
         self._prevoted_ms, self._heard_ms = None, None
-        self._hint, self._stuck_at_ms = None, None
+        self._hint, self._stuck_at_ms, self._stuck_times = None, None, 0
 
         self._is_stored, self._is_record_old = False, False
         operations: list[Operation] = [self._record()]
@@ -469,17 +471,20 @@ class Voter:
             self._out.set_timer(TimerName.ROUND, due_ms)
             return
         # A vote is due and waits for others', or it is made: peers repair what we say we lack.
-        # Said once; after that the heartbeat says it.
         if self._stuck_at_ms is None:
-            due_ms = max(due_ms, self._precommit_due_ms())
-            self._stuck_at_ms = max(now_ms, due_ms) + STUCK_DURATIONS * self._duration_ms
-            self._out.set_timer(TimerName.ROUND, self._stuck_at_ms)
-        elif now_ms < self._stuck_at_ms:
+            self._stuck_at_ms = max(now_ms, self._precommit_due_ms())
+            self._stuck_at_ms += STUCK_DURATIONS * self._duration_ms
+        if now_ms < self._stuck_at_ms:
             self._out.set_timer(TimerName.ROUND, self._stuck_at_ms)
 
     def timer(self) -> None:
         """The time of a vote has come, or of saying that we lack votes."""
-        if self._stuck_at_ms is not None and self._out.now_ms >= self._stuck_at_ms:
+        if self._stuck_at_ms is None or self._out.now_ms < self._stuck_at_ms:
+            return
+        if self._stuck_times < STUCK_TIMES:
+            self._stuck_times += 1
+            pause_ms = (STUCK_DURATIONS * self._duration_ms) << self._stuck_times
+            self._stuck_at_ms = self._out.now_ms + pause_ms
             self._say_soon()
 
     # --- counting

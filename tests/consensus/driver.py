@@ -399,6 +399,8 @@ class Link:
 
     latency_ms: tuple[int, int] = (5, 25)
     loss_percent: int = 0
+    """Of messages. A request that is lost fails after a second; on a cut link it hangs."""
+
     is_ordered: bool = True
     is_cut: bool = False
     last_ms: int = 0
@@ -442,7 +444,9 @@ class Network:
         """Let time pass; True as soon as `until` holds (looked at after each step)."""
         end_ms = self.now_ms + seconds * 1_000
         while self._heap and self._heap[0][0] <= end_ms:
-            self.now_ms, _, action = heapq.heappop(self._heap)
+            at_ms, _, action = heapq.heappop(self._heap)
+            # A test may move the clock by itself: then all that is overdue comes at once.
+            self.now_ms = max(self.now_ms, at_ms)
             action()
             if until is not None and until():
                 return True
@@ -548,15 +552,19 @@ class Network:
         self.at(delay_ms, deliver)
 
     def request(self, asker: Node, request: effects.RequestBlocks) -> None:
-        """Carry a request to a peer and its answer back; either may be lost."""
+        """Carry a request to a peer and its answer back."""
         server = self.nodes.get(request.peer.decode())
         if server is None or server.name not in asker.peers:
             return
         there = self._arrival_ms(asker.name, server.name)
         back = self._arrival_ms(server.name, asker.name)
-        if there is None or back is None:
-            return
         run = asker.run
+        if self.link(asker.name, server.name).is_cut or self.link(server.name, asker.name).is_cut:
+            return
+        if there is None or back is None:
+            failed = events.RequestFailed(request.request_id, request.peer, "lost")
+            self.at(1_000, lambda: asker.handle(failed) if asker.run == run else None)
+            return
 
         def serve() -> None:
             if not server.is_running:
@@ -580,7 +588,9 @@ class Network:
 
 def serve_blocks(store: Store, request: effects.RequestBlocks) -> Iterable[events.SyncBlock]:
     """What a node answers from its disk."""
-    start = request.start if isinstance(request.start, bytes) else store.canonical.get(request.start)
+    start = (
+        request.start if isinstance(request.start, bytes) else store.canonical.get(request.start)
+    )
     for _ in range(request.blocks_max):
         header = store.headers.get(start) if start is not None else None
         if start is None or header is None:
