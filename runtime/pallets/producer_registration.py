@@ -47,7 +47,7 @@ MeteringPoint = Annotated[bytes, MaxLen(33)]
 TRANSFORMER: ConnectionId = 0
 """The connection of the supplier of record: the zone's side of the transformer."""
 
-CONNECTIONS_MAX = 10_000  # every settlement visits each: about half a second of work
+CONNECTIONS_MAX = 10_000  # every settlement visits each: up to a second of work
 PROPOSALS_MAX = 256  # what an operator can be expected to look through
 CONNECTIONS_PER_ACCOUNT_MAX = 64  # read as one list
 SOURCES_PER_CONNECTION_MAX = 16  # read as one list

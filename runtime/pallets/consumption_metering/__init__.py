@@ -7,7 +7,7 @@ it passes the checks below, in this order:
 1. the signer is a bound meter, and the interval is later than the last one it reported;
 2. the interval is over, and its settlement is not due yet;
 3. no register ran backwards, and each moved by the interval's energy within 1 Wh (more if readings
-   before it are missing);
+   before it are missing, but no more than the connection can carry);
 4. nothing is negative (by type);
 5. the energies fit the connection.
 
@@ -131,7 +131,9 @@ class RegisterBackwards(frame.Error, index=5):
 
 
 class RegisterMismatch(frame.Error, index=6):
-    """A register did not move by the interval's energy (within 1 Wh), or by less across a gap."""
+    """A register did not move by the interval's energy within 1 Wh. Across missing readings it may
+    gain as much as the connection can carry.
+    """
 
 
 class ReadingAboveCapacity(frame.Error, index=7):
@@ -263,7 +265,7 @@ class ConsumptionMetering(Pallet[Config]):
         self.bind_meter(connection, proposal)
         self.deposit_event(MeterBound(connection, proposal.account))
 
-    @call(2, weight=150_000_000, feeless=True)
+    @call(2, weight=100_000_000, feeless=True)
     def submit_reading(
         self,
         who: Signed,
@@ -288,8 +290,7 @@ class ConsumptionMetering(Pallet[Config]):
         self.check_window(interval)
         import_gap = register_gap(meter.import_register_wh, import_register_wh, import_wh)
         export_gap = register_gap(meter.export_register_wh, export_register_wh, export_wh)
-        is_next = not meter.is_fresh and interval == meter.last_interval + 1
-        check_gaps(import_gap, export_gap, is_next)
+        self.check_gaps(connection, meter, interval, import_gap, export_gap)
         self.check_capacity(connection, import_wh, export_wh)
         follows = interval if meter.is_fresh else meter.last_interval
         reading = Reading(interval, import_wh, export_wh, follows, import_gap, export_gap)
@@ -327,6 +328,22 @@ class ConsumptionMetering(Pallet[Config]):
         is_due = now_ms >= (interval + READING_INTERVALS) * length_ms
         if is_due or interval < self.config.genesis_interval:
             raise ReadingTooLate
+
+    def check_gaps(
+        self, number: int, meter: Meter, interval: int, import_gap: int, export_gap: int
+    ) -> None:
+        """Refuse registers that do not fit the interval. Across missing readings they may gain, but
+        no more than the connection can carry.
+        """
+        before = self.config.genesis_interval - 1 if meter.is_fresh else meter.last_interval
+        missing = max(0, interval - before - 1)
+        connection = self.registered(number)
+        for gap, capacity_wh in (
+            (import_gap, connection.import_wh_max),
+            (export_gap, connection.export_wh_max),
+        ):
+            if not -REGISTER_TOLERANCE_WH <= gap <= missing * capacity_wh + REGISTER_TOLERANCE_WH:
+                raise RegisterMismatch
 
     def check_capacity(self, number: int, import_wh: int, export_wh: int) -> None:
         """Refuse more energy than the connection can carry."""
@@ -499,10 +516,3 @@ def register_gap(before_wh: int, after_wh: int, energy_wh: int) -> int:
     if after_wh < before_wh:
         raise RegisterBackwards
     return after_wh - before_wh - energy_wh
-
-
-def check_gaps(import_gap: int, export_gap: int, is_next: bool) -> None:
-    """Refuse registers that do not fit the interval; across missing readings they may gain."""
-    for gap in (import_gap, export_gap):
-        if gap < -REGISTER_TOLERANCE_WH or (is_next and gap > REGISTER_TOLERANCE_WH):
-            raise RegisterMismatch

@@ -71,6 +71,11 @@ from runtime.pallets.trading.settlement import ZonePrices
 BILL_LINES_MAX = 672  # a week; what one answer should carry
 RECENT_MAX = 64
 
+PLACING_WEIGHT = (
+    100_000_000  # 100 us: book, holding, account and schedule, and their place in the trie
+)
+ORDER_WEIGHT = 20_000_000  # 20 us: checks, collateral, event
+
 Prices = Annotated[tuple[PricePerKwh, ...], MaxLen(BUSES_MAX)]
 Lines = Annotated[tuple[SettlementLine, ...], MaxLen(CONNECTIONS_MAX)]
 
@@ -125,7 +130,7 @@ class Trading(Pallet[Config]):
         settle_due(self, now_ms)
         run_calls(self, now_ms)
 
-    @call(0, weight=250_000_000, feeless=True)
+    @call(0, weight=PLACING_WEIGHT + ORDER_WEIGHT, feeless=True)
     def place_order(
         self,
         who: Signed,
@@ -146,7 +151,11 @@ class Trading(Pallet[Config]):
         place(self, who, connection, interval, [Terms(side, price_micro, quantity_wh)])
         return Pays.NO
 
-    @call(1, weight=600_000_000, feeless=True)
+    @call(
+        1,
+        weight=lambda _, connection, interval, orders: PLACING_WEIGHT + ORDER_WEIGHT * len(orders),
+        feeless=True,
+    )
     def place_orders(
         self,
         who: Signed,
@@ -164,7 +173,7 @@ class Trading(Pallet[Config]):
         place(self, who, connection, interval, orders)
         return Pays.NO
 
-    @call(2, weight=250_000_000, feeless=True)
+    @call(2, weight=PLACING_WEIGHT, feeless=True)
     def cancel_order(self, who: Signed, order_id: Compact[OrderId]) -> Pays:
         """Take back what is not filled of an order and release its collateral. Free within the
         rate.

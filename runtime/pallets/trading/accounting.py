@@ -39,7 +39,7 @@ SETTLEMENT_INTERVALS = 3
 SETTLEMENTS_PER_BLOCK_MAX = 8  # a day's backlog is gone after a dozen blocks
 HISTORY_INTERVALS = 768  # the dispute window of 672 intervals, and a day to look things up
 INTERVAL_WEIGHT = 2_000_000_000  # 2 ms: records, flows, the measured balance
-CONNECTION_WEIGHT = 250_000_000  # 250 us: its reading or estimate, its line, its account
+CONNECTION_WEIGHT = 100_000_000  # 100 us: its reading or estimate, its line, its account
 
 
 def note_time(market: "Trading", now_ms: int) -> None:
@@ -170,7 +170,7 @@ def record_of(
         traded_wh=book.traded_wh,
         bid_value_nano=book.bid_value_nano,
         connections_buy_wh=bought,
-        local_wh=max(0, bought - market.config.grid.imported_at_root(interval)),
+        local_wh=bought - market.config.grid.imported_at_root(interval),
         price_min_micro=min(prices),
         price_max_micro=max(prices),
         import_wh=sum(delivery.import_wh for delivery in deliveries),

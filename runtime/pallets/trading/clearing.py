@@ -215,8 +215,10 @@ def book_fills(
                 left.append(order)
                 continue
             if order.side == Side.BID:
+                assert price <= order.price_micro, "a bid pays at most its limit"
                 bought += fill
             else:
+                assert price >= order.price_micro, "an offer gets at least its limit"
                 sold += fill
             left_wh = order.quantity_wh - fill
             if left_wh > 0:

@@ -162,8 +162,8 @@ class SettlementRecord(Struct):
     connections_buy_wh: EnergyWh
     """Filled quantity of the connections' bids."""
 
-    local_wh: EnergyWh
-    """The part of it that did not come through the transformer by contract."""
+    local_wh: SignedEnergyWh
+    """It less what came through the transformer by contract, some of which is lost on the way."""
 
     price_min_micro: PricePerKwh
     """Lowest and highest price of a bus in the latest call; zero if nothing traded."""
@@ -200,7 +200,7 @@ class Totals(Struct):
     traded_wh: EnergyWh
     bid_value_nano: SignedBalance
     connections_buy_wh: EnergyWh
-    local_wh: EnergyWh
+    local_wh: SignedEnergyWh
     import_wh: EnergyWh
     export_wh: EnergyWh
     energy_residual_wh: EnergyWh

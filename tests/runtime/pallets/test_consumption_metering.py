@@ -117,7 +117,13 @@ def test_across_missing_readings_a_register_may_gain_but_not_lose(zone: Zone) ->
     zone.at(K + 4)
 
     zone.refuses(metering.RegisterMismatch, lambda: submit(zone, K + 3, 105, 0, 10, 0))
-    submit(zone, K + 3, 500, 0, 10, 0)
+    zone.refuses(metering.RegisterMismatch, lambda: submit(zone, K + 3, 10_112, 0, 10, 0))
+    submit(zone, K + 3, 10_111, 0, 10, 0)
+
+
+def test_a_first_reading_counts_at_most_from_the_beginning_of_the_chain(zone: Zone) -> None:
+    zone.refuses(metering.RegisterMismatch, lambda: submit(zone, K, 50_002, 0, 0, 0))
+    submit(zone, K, 50_001, 0, 0, 0)
 
 
 def test_more_than_the_connection_carries_is_refused(zone: Zone) -> None:
