@@ -29,7 +29,6 @@ from runtime.primitives.scale import (
     FixedBytes,
     Struct,
     codec,
-    shape_of,
 )
 from runtime.primitives.types import AccountId, Balance, Hash, Nonce
 from runtime.state.overlay import Overlay
@@ -71,7 +70,7 @@ _OPTIONAL_METADATA, _METADATA_VERSIONS = codec(bytes | None), codec(list[U32])
 _NONCE, _BALANCE = codec(Nonce), codec(Balance)
 _FAILURE = codec(DispatchFailure)
 
-_Function: TypeAlias = tuple[tuple[object, ...], Callable[..., bytes]]
+_Function: TypeAlias = tuple[tuple[Any, ...], Callable[..., bytes]]
 """Annotations of the arguments, and what takes the overlay and them."""
 
 
@@ -103,7 +102,7 @@ class RuntimeApis:
             "TransactionPaymentApi_query_length_to_fee": ((U32,), self._query_length_to_fee),
         }
         self._functions: dict[str, tuple[tuple[Codec[Any], ...], Callable[..., bytes]]] = {
-            name: (tuple(codec(shape_of(argument)) for argument in arguments), run)
+            name: (tuple(codec(argument) for argument in arguments), run)
             for name, (arguments, run) in functions.items()
         }
 
