@@ -12,6 +12,7 @@ of a shared price level; the chain's own order follows from hashes (docs/auction
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import asyncclick as click
 
@@ -101,10 +102,11 @@ def read_book(file: Path) -> Mapping[str, object]:
         raise BookError(f"{file} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise BookError(f"{file}: expected an object, found {type(content).__name__}.")
-    missing = [name for name in (*TREE, *BOOK, "reference_price") if name not in content]
+    book = cast(Mapping[str, object], content)  # JSON's keys are strings
+    missing = [name for name in (*TREE, *BOOK, "reference_price") if name not in book]
     if missing:
         raise BookError(f"{file}: {', '.join(missing)} missing.")
-    return content
+    return book
 
 
 def integers(content: Mapping[str, object], name: str) -> list[int]:
@@ -112,7 +114,8 @@ def integers(content: Mapping[str, object], name: str) -> list[int]:
     values = content[name]
     if not isinstance(values, list):
         raise BookError(f"{name} is {text_of(values)}, expected an array of integers")
-    return [integer(value, f"{name}[{index}]") for index, value in enumerate(values)]
+    entries = cast(list[object], values)
+    return [integer(value, f"{name}[{index}]") for index, value in enumerate(entries)]
 
 
 def integer(value: object, where: str) -> int:

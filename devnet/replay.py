@@ -1,0 +1,278 @@
+"""A scenario without a network: the same runtime and the same agents, as fast as they can.
+
+One author makes a block for every slot from a fixed time on; headers carry their slot and no seal;
+accounts sign with ed25519, whose signatures are the same each time. So the state root after so many
+days is a fingerprint of everything that happened.
+
+In each interval the first block holds the call of the auction; what agents answer to it goes into
+the next ones, as on the live network.
+
+`Replay.run` is the top. Energy in Wh, prices in micro-DRT per kWh, money in nano-DRT.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import NamedTuple
+
+from devnet import calls
+from devnet.homes import (
+    QUOTE_AHEAD,
+    READ_BEHIND,
+    REQUOTE_AHEAD,
+    SLOTS_PER_DAY,
+    Agents,
+    OpenOrder,
+    Quote,
+)
+from devnet.scenario import DEVNET, TRANSFORMER_BUS, Scenario
+from runtime.frame.extensions import InvalidTransaction
+from runtime.frame.signatures import SignatureCache
+from runtime.genesis import genesis_header
+from runtime.kernels.auction import deliver, send_for
+from runtime.pallets.trading.records import Side
+from runtime.primitives.aura import ENGINE_ID, PreDigest
+from runtime.primitives.block import Digest, Header, PreRuntime
+from runtime.primitives.crypto import KeyPair, Scheme
+from runtime.primitives.extrinsic import Era, SignedExtra, signed_extrinsic, signing_payload
+from runtime.primitives.types import ZERO_HASH
+from runtime.state.backend import MemoryBackend
+from runtime.state.overlay import Overlay
+
+GENESIS_MS = 1_767_571_200_000  # Monday, 5 January 2026, 00:00 UTC
+SETTLED_BEHIND = 3
+"""Interval k is settled in the first block of interval k + 3."""
+
+MILLION = 1_000_000
+
+
+class EdgeUse(NamedTuple):
+    """Edges whose contracted energy is above, or exactly at, what they may carry."""
+
+    over: int
+    binding: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """What a replay says at its end."""
+
+    scenario: str
+    window: str
+    days: int
+    intervals_settled: int
+    traded_wh: int
+    money_residual_nano: int
+    energy_residual_wh: int
+    state_root: str
+    blocks: int
+    edges_over_capacity: int
+    edges_binding: int
+    metered_overloads: int
+    local_share_ppm: int
+    mean_price_micro: int
+    bill_with_market_nano: int
+    bill_tariff_only_nano: int
+    seconds: float
+
+    def as_json(self) -> dict[str, object]:
+        """The fields by name."""
+        return asdict(self)
+
+
+class Chain:
+    """A chain with one author and no network: the state, and extrinsics on their way into it."""
+
+    def __init__(self, scenario: Scenario, invariants: bool = False) -> None:
+        """Make block 0. `invariants` lets the pallets check theirs after each block."""
+        self.genesis_interval = GENESIS_MS // DEVNET.interval_ms
+        spec = scenario.chain_spec(self.genesis_interval, scheme=Scheme.ED25519)
+        self.runtime = spec.runtime(invariants)
+        self.state = MemoryBackend(spec.genesis_storage(self.runtime))
+        self.header = genesis_header(self.state.root)
+        self.genesis_hash = self.header.hash()
+        self.now_ms = GENESIS_MS
+        self.failed = 0  # calls that were included and changed nothing
+        self._queue: deque[bytes] = deque()
+        self._pairs: dict[str, KeyPair] = {}
+        self._nonces: dict[str, int] = {}
+        self._signatures = SignatureCache()
+
+    def submit(self, suri: str, call: bytes) -> None:
+        """Sign a call and queue it; extrinsics keep their order."""
+        if suri not in self._pairs:
+            self._pairs[suri] = KeyPair.from_suri(suri, Scheme.ED25519)
+        nonce = self._nonces.get(suri, 0)
+        self._nonces[suri] = nonce + 1
+        version = self.runtime.version
+        extra = SignedExtra(Era.immortal(), nonce, 0)
+        payload = signing_payload(
+            call,
+            extra,
+            version.spec_version,
+            version.transaction_version,
+            self.genesis_hash,
+            self.genesis_hash,
+        )
+        self._queue.append(signed_extrinsic(self._pairs[suri], call, extra, payload))
+
+    def make_block(self) -> Overlay:
+        """Make the block of the next slot with what is queued and fits; the state after it."""
+        overlay = Overlay(self.state)
+        slot = self.now_ms // DEVNET.slot_ms
+        digest = Digest([PreRuntime(ENGINE_ID, PreDigest(slot).encode())])
+        header = Header(self.header.hash(), self.header.number + 1, ZERO_HASH, ZERO_HASH, digest)
+        self.runtime.initialize_block(overlay, header)
+        for inherent in self.runtime.inherents(self.now_ms):
+            self.runtime.apply_extrinsic(overlay, inherent, self._signatures)
+        while self._queue:
+            try:
+                failure = self.runtime.apply_extrinsic(overlay, self._queue[0], self._signatures)
+            except InvalidTransaction as error:
+                if not error.exhausts_resources:
+                    raise AssertionError(f"an agent's extrinsic is refused: {error}") from error
+                break  # the rest goes into the next block
+            self._queue.popleft()
+            self.failed += failure is not None
+        self.header = self.runtime.finalize_block(overlay)
+        self.state = self.state.child(overlay.commit())
+        self.now_ms += DEVNET.slot_ms
+        return overlay
+
+
+class Replay:
+    """A scenario over some days."""
+
+    def __init__(
+        self, scenario: Scenario, days: int, trader_wh: int, invariants: bool = False
+    ) -> None:
+        self.scenario = scenario
+        self.days = days
+        self.chain = Chain(scenario, invariants)
+        self.first = self.chain.genesis_interval
+        self.end = self.first + days * SLOTS_PER_DAY
+        """The first interval that is not replayed any more."""
+
+        self.agents = Agents.of(scenario, self.first, trader_wh)
+        self.edges_over = self.edges_binding = self.imported_wh = 0
+
+    def run(self, progress: Callable[[int], None] = lambda done: None) -> ReplayResult:
+        """Play all intervals and settle them. `progress` is told how many have passed."""
+        started = perf_counter()
+        last = self.end - 1 + SETTLED_BEHIND
+        while self.chain.now_ms < last * DEVNET.interval_ms:
+            self.play_interval(self.chain.now_ms // DEVNET.interval_ms)
+            progress(self.chain.now_ms // DEVNET.interval_ms - self.first)
+        overlay = self.chain.make_block()
+        return self.result(overlay, perf_counter() - started)
+
+    def play_interval(self, now: int) -> None:
+        """All blocks of one interval, and what agents do in it."""
+        overlay = self.chain.make_block()
+        self.let_agents_act(now)
+        for _ in range(DEVNET.interval_ms // DEVNET.slot_ms - 1):
+            overlay = self.chain.make_block()
+        gate = now + 1
+        if gate < self.end:
+            self.count_edges(overlay, gate)
+
+    def let_agents_act(self, now: int) -> None:
+        """Quotes, second quotes and readings of an interval."""
+        still_open = self.open_orders(now + REQUOTE_AHEAD)
+        for home in self.agents.homes:
+            again = still_open.get(home.connection, [])
+            self.send_quote(home.suri, home.requote(now + REQUOTE_AHEAD, again))
+            if now + QUOTE_AHEAD < self.end:
+                self.send_quote(home.suri, home.quote(now + QUOTE_AHEAD))
+        if now + QUOTE_AHEAD < self.end:
+            trader = self.agents.trader
+            self.send_quote(trader.suri, trader.quote(now + QUOTE_AHEAD))
+        if self.first <= now - READ_BEHIND < self.end:
+            for meter in self.agents.meters:
+                self.chain.submit(
+                    meter.suri, calls.submit_reading(*meter.reading(now - READ_BEHIND))
+                )
+
+    def open_orders(self, interval: int) -> dict[int, list[OpenOrder]]:
+        """What is open for an interval, by connection."""
+        runtime = self.chain.runtime
+        runtime.bind(Overlay(self.chain.state))
+        found: dict[int, list[OpenOrder]] = {}
+        for order in runtime.trading.read_order_book(interval):
+            is_bid = order.side == Side.BID
+            found.setdefault(order.connection, []).append(
+                OpenOrder(order.order_id, is_bid, order.quantity_wh)
+            )
+        return found
+
+    def send_quote(self, suri: str, quote: Quote | None) -> None:
+        """Queue what an agent wants."""
+        if quote is None:
+            return
+        for order_id in quote.cancelled:
+            self.chain.submit(suri, calls.cancel_order(order_id))
+        terms = [
+            calls.Terms(
+                calls.BID if order.is_bid else calls.OFFER, order.price_micro, order.quantity_wh
+            )
+            for order in quote.orders
+        ]
+        self.chain.submit(suri, calls.place_orders(quote.connection, quote.interval, terms))
+
+    def count_edges(self, overlay: Overlay, interval: int) -> None:
+        """Judge the contracted energy of an interval whose gate has passed."""
+        grid = self.chain.runtime.grid_balancing
+        self.chain.runtime.bind(overlay)
+        topology = grid.topology.get()
+        net_export = grid.flows_of(interval).net_export
+        used = edge_use(net_export, topology.cap_up, topology.cap_down, topology.loss_ppm)
+        self.edges_over += used.over
+        self.edges_binding += used.binding
+        self.imported_wh += max(0, -net_export[TRANSFORMER_BUS])
+
+    def result(self, overlay: Overlay, seconds: float) -> ReplayResult:
+        """The figures at the end."""
+        runtime = self.chain.runtime
+        status = runtime.market_status(overlay)
+        runtime.bind(overlay)
+        totals = runtime.trading.totals.get()
+        bought = totals.connections_buy_wh
+        return ReplayResult(
+            scenario=self.scenario.grid.name,
+            window=self.scenario.window.name,
+            days=self.days,
+            intervals_settled=totals.intervals_settled,
+            traded_wh=totals.traded_wh,
+            money_residual_nano=int(str(status["money_residual_nano"])),
+            energy_residual_wh=totals.energy_residual_wh,
+            state_root="0x" + self.chain.header.state_root.hex(),
+            blocks=self.chain.header.number,
+            edges_over_capacity=self.edges_over,
+            edges_binding=self.edges_binding,
+            metered_overloads=sum(
+                self.agents.operator.overloads(interval) for interval in range(self.first, self.end)
+            ),
+            local_share_ppm=MILLION * (bought - self.imported_wh) // bought if bought else 0,
+            mean_price_micro=totals.bid_value_nano // totals.traded_wh if totals.traded_wh else 0,
+            bill_with_market_nano=-totals.connections_nano,
+            bill_tariff_only_nano=-totals.tariff_nano,
+            seconds=round(seconds, 3),
+        )
+
+
+def edge_use(
+    net_export: Sequence[int],
+    cap_up: Sequence[int],
+    cap_down: Sequence[int],
+    loss_ppm: Sequence[int],
+) -> EdgeUse:
+    """How many edges carry more than they may, and how many exactly that. Lists by bus."""
+    over = binding = 0
+    for bus in range(TRANSFORMER_BUS, len(net_export)):
+        export, loss = net_export[bus], loss_ppm[bus]
+        if export > cap_up[bus] or send_for(max(-export, 0), loss) > cap_down[bus]:
+            over += 1
+        elif export == cap_up[bus] or (export < 0 and -export == deliver(cap_down[bus], loss)):
+            binding += 1
+    return EdgeUse(over, binding)

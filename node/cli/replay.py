@@ -1,0 +1,87 @@
+"""`dret replay`: a scenario without a network."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncclick as click
+
+from devnet.plan import WINDOWS
+from runtime.kernels.auction import QUANTITY_MAX
+
+if TYPE_CHECKING:
+    from devnet.replay import ReplayResult
+
+DAYS_MAX = 366
+
+
+@click.command()
+@click.option("--scenario", required=True, help="A grid of the data.")
+@click.option("--window", type=click.Choice(WINDOWS), required=True)
+@click.option("--days", type=click.IntRange(1, DAYS_MAX), default=7, show_default=True)
+@click.option("--data", type=click.Path(path_type=Path), help="A data folder; default: bundled.")
+@click.option(
+    "--trader-wh",
+    type=click.IntRange(0, QUANTITY_MAX),
+    default=60_000,
+    show_default=True,
+    help="What the wholesale trader buys and sells per interval at most; 0 switches it off.",
+)
+@click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text")
+def command(
+    scenario: str, window: str, days: int, data: Path | None, trader_wh: int, output: str
+) -> None:
+    """Run a scenario without a network, as fast as it can, and print what came of it.
+
+    The week repeats after seven days. Equal options give equal state roots on every machine.
+    """
+    from devnet.dataset import BUNDLED
+    from devnet.replay import Replay
+    from devnet.scenario import load_scenario
+
+    replay = Replay(load_scenario(data or BUNDLED, scenario, window), days, trader_wh)
+    if output == "json":
+        click.echo(json.dumps(replay.run().as_json()))
+        return
+    total = replay.end - replay.first
+
+    def show_progress(done: int) -> None:
+        if sys.stderr.isatty() and done % 16 == 0:
+            click.echo(f"\r{min(done, total)} of {total} intervals", err=True, nl=False)
+
+    result = replay.run(show_progress)
+    if sys.stderr.isatty():
+        click.echo("\r" + " " * 40 + "\r", err=True, nl=False)
+    show(result, replay.chain.failed)
+
+
+def show(result: "ReplayResult", failed: int) -> None:
+    """Print the result for people."""
+    saved = result.bill_tariff_only_nano - result.bill_with_market_nano
+    lines = [
+        ("scenario", f"{result.scenario}, {result.window}, {result.days} days"),
+        ("intervals settled", f"{result.intervals_settled:,}"),
+        ("blocks", f"{result.blocks:,}"),
+        ("calls that failed", f"{failed:,}"),
+        ("traded", f"{result.traded_wh:,} Wh"),
+        ("local share", f"{result.local_share_ppm / 10_000:.1f} %"),
+        ("mean price", f"{result.mean_price_micro / 1e6:.4f} DRT/kWh"),
+        ("bills with the market", drt(result.bill_with_market_nano)),
+        ("bills on the tariff alone", drt(result.bill_tariff_only_nano)),
+        ("saved", drt(saved)),
+        ("edges over capacity", f"{result.edges_over_capacity:,}"),
+        ("edges binding", f"{result.edges_binding:,}"),
+        ("overloads by the meters", f"{result.metered_overloads:,}"),
+        ("money residual", f"{result.money_residual_nano} nano-DRT"),
+        ("energy residual", f"{result.energy_residual_wh} Wh"),
+        ("state root", result.state_root),
+        ("seconds", f"{result.seconds:.1f}"),
+    ]
+    for name, value in lines:
+        click.echo(f"{name + ':':<27} {value}")
+
+
+def drt(nano: int) -> str:
+    """Money for people."""
+    return f"{nano / 1e9:,.2f} DRT"

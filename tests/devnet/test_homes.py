@@ -1,0 +1,154 @@
+"""Agents: what homes quote, what meters and the operator report, what the trader asks."""
+
+from pathlib import Path
+
+import pytest
+
+from devnet.dataset import BUNDLED, HISTORY_SLOTS, WEEK_SLOTS
+from devnet.homes import Agents, HomeAgent, OpenOrder, Quote, Trader, draw, slot_of
+from devnet.scenario import Scenario, load_scenario
+from tests.devnet.small_data import household_wh, solar_wh, write_data
+
+K0 = 1_000
+NOON, NIGHT = 48, 4
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Scenario:
+    return load_scenario(write_data(tmp_path), "line", "spring")
+
+
+@pytest.fixture
+def agents(scenario: Scenario) -> Agents:
+    return Agents.of(scenario, K0, trader_wh=60_000)
+
+
+def quoted(home: HomeAgent, interval: int) -> Quote:
+    quote = home.quote(interval)
+    assert quote is not None
+    return quote
+
+
+def test_intervals_walk_through_the_traded_week_again_and_again() -> None:
+    assert slot_of(K0, K0) == HISTORY_SLOTS
+    assert slot_of(K0 + WEEK_SLOTS - 1, K0) == HISTORY_SLOTS + WEEK_SLOTS - 1
+    assert slot_of(K0 + WEEK_SLOTS, K0) == HISTORY_SLOTS
+    assert slot_of(K0 - 1, K0) == HISTORY_SLOTS + WEEK_SLOTS - 1
+
+
+def test_a_home_forecasts_what_was_metered_the_day_before(agents: Agents) -> None:
+    solar = agents.homes[2]
+    before = HISTORY_SLOTS + NOON - 96
+
+    assert solar.forecast_wh(K0 + NOON) == household_wh(3, before) - solar_wh(before)
+
+
+def test_a_consumer_bids_its_forecast_in_equal_steps_below_retail(agents: Agents) -> None:
+    home = agents.homes[0]
+    counts = set()
+    for interval in range(K0, K0 + 200):
+        quote = quoted(home, interval)
+        quantities = [order.quantity_wh for order in quote.orders]
+        counts.add(len(quantities))
+        assert sum(quantities) == home.forecast_wh(interval)
+        assert max(quantities) - min(quantities) <= 1
+        assert all(order.is_bid for order in quote.orders)
+        assert all(150_000 <= order.price_micro < 300_000 for order in quote.orders)
+    assert counts == {1, 2, 3}
+
+
+def test_a_producer_offers_first_at_feed_in_and_the_rest_above(agents: Agents) -> None:
+    home = agents.homes[2]
+    for day in range(7):
+        quote = quoted(home, K0 + NOON + 96 * day)
+        prices = [order.price_micro for order in quote.orders]
+        assert not any(order.is_bid for order in quote.orders)
+        assert prices[0] == 20_001
+        assert all(20_000 < price <= 60_000 for price in prices)
+
+
+def test_what_is_left_is_quoted_once_more_at_other_prices(agents: Agents) -> None:
+    home = agents.homes[0]
+    left = [OpenOrder(7, True, 40), OpenOrder(9, True, 25)]
+
+    again = home.requote(K0 + 5, left)
+
+    assert again is not None
+    assert again.cancelled == [7, 9]
+    assert sum(order.quantity_wh for order in again.orders) == 65
+    first = {order.price_micro for order in quoted(home, K0 + 5).orders}
+    assert first.isdisjoint(order.price_micro for order in again.orders)
+
+
+def test_nothing_left_or_too_little_is_not_quoted_again(agents: Agents) -> None:
+    assert agents.homes[0].requote(K0 + 5, []) is None
+    assert agents.homes[0].requote(K0 + 5, [OpenOrder(7, True, 9)]) is None
+
+
+def test_agents_started_again_say_the_same_and_another_seed_something_else(
+    scenario: Scenario,
+) -> None:
+    first, again, other = (Agents.of(scenario, K0, 0, seed).homes[0] for seed in (1, 1, 2))
+    intervals = range(K0, K0 + 20)
+
+    assert [first.quote(k) for k in intervals] == [again.quote(k) for k in intervals]
+    assert [first.quote(k) for k in intervals] != [other.quote(k) for k in intervals]
+
+
+def test_registers_of_a_meter_move_by_what_it_reports(agents: Agents) -> None:
+    meter = agents.meters[3]
+    before = (0, 0)
+    for interval in range(K0, K0 + WEEK_SLOTS + 10):
+        reading = meter.reading(interval)
+        assert min(reading.import_wh, reading.export_wh) == 0
+        assert reading.import_register_wh == before[0] + reading.import_wh
+        assert reading.export_register_wh == before[1] + reading.export_wh
+        before = reading.import_register_wh, reading.export_register_wh
+    slot = HISTORY_SLOTS + NIGHT
+    assert meter.reading(K0 + NIGHT).import_wh == household_wh(3, slot) - solar_wh(slot)
+
+
+def test_the_operator_measures_the_net_load_and_the_losses(agents: Agents) -> None:
+    for offset in (NIGHT, NOON):
+        readings = [meter.reading(K0 + offset) for meter in agents.meters]
+        net = [reading.import_wh - reading.export_wh for reading in readings]
+        # The transformer alone takes 300 W at its rated voltage.
+        assert 75 < net[0] - sum(net[1:]) < 200
+
+
+def test_overloads_are_counted_per_interval() -> None:
+    # The reference power flow of this week counts 52 slots, each with one edge.
+    operator = Agents.of(load_scenario(BUNDLED, "rural1", "spring"), K0, 0).operator
+
+    assert sum(operator.overloads(K0 + i) for i in range(WEEK_SLOTS)) == 52
+    assert operator.overloads(K0 + NOON + WEEK_SLOTS) == operator.overloads(K0 + NOON)
+
+
+def test_the_trader_quotes_around_the_lifted_spot_price(agents: Agents) -> None:
+    quote = agents.trader.quote(K0 + 10)
+
+    assert quote is not None
+    assert quote.connection == 0
+    assert [tuple(order) for order in quote.orders] == [
+        (True, 65_000, 60_000),
+        (False, 75_000, 60_000),
+    ]
+
+
+def test_the_trader_does_not_go_below_the_price_floor(scenario: Scenario) -> None:
+    scenario.window.spot_price[HISTORY_SLOTS] = -157_000  # type: ignore[index]
+
+    quote = Trader(scenario, K0, 60_000).quote(K0)
+    small = Trader(scenario, K0, 500).quote(K0)
+
+    assert quote is not None
+    assert [order.price_micro for order in quote.orders] == [-100_000, -92_000]
+    assert small is None  # orders below 0 have at least 1 000 Wh
+
+
+def test_a_trader_without_energy_is_off(scenario: Scenario) -> None:
+    assert Trader(scenario, K0, 0).quote(K0) is None
+
+
+def test_draws_are_the_same_on_every_machine() -> None:
+    assert [draw(f"0/1/{k}/1/steps", 1_000_000) for k in range(3)] == [891_698, 582_760, 280_085]
