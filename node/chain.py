@@ -34,7 +34,9 @@ log = logging.getLogger("chain")
 
 _BODY = codec(list[bytes])
 NUMBER_MAX = 1 << 32  # heights are stored in 4 bytes
+TIMESTAMP_DRIFT_MAX_MS = 30_000  # as Substrate's; a block further ahead is not wrong, but early
 SLICE_CHECK = 8  # extrinsics applied between two looks at the clock while a block is built
+SKIPPED_MAX = 8  # extrinsics too large for the rest of a block before it counts as full
 CHANGED_KEPT = 512  # as many blocks as may be unfinalized; subscribers are told of each at once
 
 
@@ -176,7 +178,7 @@ class Chain:
         return LoadedState(
             finalized=self.finalized,
             aura_authorities=tuple(self.runtime.aura_authorities(state)),
-            grandpa_authorities=tuple(self.runtime.grandpa_authorities(state)),
+            grandpa_authorities=tuple(key for key, _ in self.runtime.grandpa_authorities(state)),
             set_id=self.runtime.grandpa_set_id(state),
             unfinalized=tuple(
                 sorted(
@@ -196,17 +198,31 @@ class Chain:
 
     # --- executing and building -----------------------------------------------------------------
 
-    def execute(self, request: effects.Execute) -> Executed:
-        """Execute a block on its parent's state and keep the outcome until it is stored."""
+    def execute(self, request: effects.Execute, wall_ms: int | None = None) -> Executed:
+        """Execute a block on its parent's state and keep the outcome until it is stored.
+
+        A block whose time is too far ahead of our clock `wall_ms` is not executed yet.
+        """
         block_hash, header, extrinsics = request.block_hash, request.header, request.extrinsics
         self._outcomes.clear()  # what was not stored at once is never stored
-        built, self._built = self._built, None
-        if built is not None and (_unsealed(header), extrinsics) == (
-            built.header,
-            built.extrinsics,
+        built = self._built
+        # Our own block, sealed; anybody may put another body under our header.
+        if (
+            built is not None
+            and built.header == _unsealed(header)
+            and built.extrinsics == extrinsics
         ):
             self._outcomes[block_hash] = Outcome(header, extrinsics, built.commit)
+            self._built = None
             return Executed(block_hash, Verdict.VALID)
+        timestamp = self.runtime.timestamp_of(list(extrinsics))
+        if wall_ms is not None and timestamp is not None:
+            ahead_ms = timestamp - wall_ms
+            if ahead_ms > TIMESTAMP_DRIFT_MAX_MS:
+                reason = (
+                    f"{ahead_ms} ms ahead of our clock, expected {TIMESTAMP_DRIFT_MAX_MS} at most"
+                )
+                return Executed(block_hash, Verdict.TOO_EARLY, reason)
         try:
             overlay = Overlay(self.state_at(header.parent_hash))
             self.runtime.execute_block(overlay, Block(header, list(extrinsics)), self.signatures)
@@ -240,6 +256,7 @@ class Chain:
         except (InvalidBlock, InvalidTransaction) as error:
             # The clock went back behind the parent's time, for instance.
             return Built(request.slot, request.parent_hash, None, (), str(error))
+        skipped = 0
         for count, (digest, extrinsic) in enumerate(ready):
             if count % SLICE_CHECK == 0 and now_ms() >= request.deadline_ms:
                 break
@@ -247,8 +264,10 @@ class Chain:
                 runtime.apply_extrinsic(overlay, extrinsic, self.signatures)
             except InvalidTransaction as error:
                 if error.exhausts_resources:
-                    break
-                if not error.is_future:
+                    skipped += 1
+                    if skipped > SKIPPED_MAX:
+                        break
+                elif not error.is_future:
                     reject(digest)
                 continue
             included.append(extrinsic)

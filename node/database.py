@@ -165,6 +165,7 @@ class Database:
 
     def latest(self, column: Column, key: bytes, number: int) -> tuple[int, bytes] | None:
         """Of a versioned column: the last number up to `number` with a value, and the value."""
+        # No entry equals `first`: see `items` for why that matters.
         first = column.value + key
         try:
             with self._database.iterator(
@@ -198,9 +199,13 @@ class Database:
         after_prefix = _successor(name + prefix)
         if last is None or (after_prefix is not None and after_prefix < last):
             last = after_prefix
+        # Backwards, plyvel 1.5 leaves out a key that equals `start` when it is the only one.
+        start_or_none = None if reverse else first
         try:
-            with self._database.iterator(start=first, stop=last, reverse=reverse) as found:
+            with self._database.iterator(start=start_or_none, stop=last, reverse=reverse) as found:
                 for key, value in found:
+                    if key < first:
+                        return
                     yield key[1:], value
         except plyvel.Error as error:
             raise _damaged(error) from error
