@@ -4,7 +4,7 @@ Names, types and keys as Substrate's `frame_system`, because every client reads 
 exists while something provides for it: enough money (Balances), or this chain for the accounts of
 its pallets. When the last provider is gone the account is removed with its nonce.
 
-Invariant: the hashes of the last `block_hash_count` blocks are stored and no older one.
+Invariant: the hashes of the last `block_hash_count` blocks and of the genesis are stored, no other.
 
 Left out: code upgrades by extrinsic (`set_code`), writes by root, tasks, topics of events.
 """
@@ -211,11 +211,12 @@ class System(Pallet[Config]):
         self.deposit_event(Remarked(who, blake2_256(remark)))
 
     def check_invariants(self) -> None:
-        """Only recent hashes are kept."""
+        """Only recent hashes are kept, and that of the genesis."""
         number, count = self.number.get(), self.config.block_hash_count
         kept_hashes = list(self.block_hash_.keys())
         for kept in kept_hashes:
-            assert max(0, number - count) <= kept < number, f"hash of block {kept} is kept"
+            is_recent = number - count <= kept < number
+            assert is_recent or kept == 0, f"hash of block {kept} is kept"
 
     # The block under execution.
 
@@ -249,7 +250,7 @@ class System(Pallet[Config]):
         self.events.set_encoded(events)
         self.event_count.set(event_count)
         oldest = self.number.get() - 1 - self.config.block_hash_count
-        if oldest >= 0:
+        if oldest > 0:  # the genesis hash stays: every extrinsic is signed for it
             del self.block_hash_[oldest]
         return self.digest.get()
 
