@@ -139,8 +139,7 @@ def settled(zone: Zone, transformer: tuple[int, int]) -> grid_balancing.Measured
 
 
 def test_the_sweep_says_what_should_have_been_lost() -> None:
-    circuit = [CIRCUIT[name] for name in ("r_uohm", "x_uohm", "i_max_ma", "source_mv")]
-    feeder = Feeder.of(LOSSY["parent"], *circuit, CIRCUIT["no_load_mw"])
+    feeder = Feeder.of(parent=LOSSY["parent"], **CIRCUIT)
     expected = sweep(feeder, [0, 0, 2_000, 0], [0, 0, 0, 1_000]).loss_wh
     balance = settled(Zone(LOSSY | CIRCUIT), (1_000 + expected, 0))
 

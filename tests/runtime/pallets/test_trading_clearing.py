@@ -226,7 +226,7 @@ def test_what_is_booked_is_what_the_kernel_says() -> None:
     orders = [(1, OFFER, 80_000, 1_000), (2, BID, 250_000, 700), (3, BID, 150_000, 600)]
     ids = [zone.order(number, K, side, price, wh) for number, side, price, wh in orders]
     tree = TreeArrays.of(
-        *(LOSSY[name] for name in ("parent", "cap_up", "cap_down", "loss_ppm")), LOSSY["tariff"]
+        LOSSY["parent"], LOSSY["cap_up"], LOSSY["cap_down"], LOSSY["loss_ppm"], LOSSY["tariff"]
     )
     zone.block(K0 + 1)
 

@@ -21,6 +21,7 @@ from tests.runtime.pallets.zone import (
     WEALTH,
     A,
     B,
+    Side,
     Zone,
 )
 
@@ -48,23 +49,23 @@ def test_an_order_stands_in_the_book_with_its_collateral_kept_aside(zone: Zone) 
 
 def test_an_accepted_order_and_a_cancel_give_their_fees_back(zone: Zone) -> None:
     placed = zone.trading.place_order(A, 1, K, OFFER, 100_000, 50)
-    several = zone.trading.place_orders(B, 2, K, [Terms(BID, 90_000, 20)])
+    several = zone.trading.place_orders(B, 2, K, (Terms(BID, 90_000, 20),))
     cancelled = zone.trading.cancel_order(A, order_id_of(K, 1, 0))
 
     assert placed is several is cancelled is Pays.NO
 
 
 def test_the_steps_of_a_curve_are_placed_together_or_not_at_all(zone: Zone) -> None:
-    steps = [Terms(BID, 200_000 - 10_000 * step, 20) for step in range(3)]
+    steps = tuple(Terms(BID, 200_000 - 10_000 * step, 20) for step in range(3))
     zone.trading.place_orders(A, 1, K, steps)
 
     assert [order.sequence for order in zone.holding(K, 1).orders] == [0, 1, 2]
     assert zone.held(A) == 20 * (200_000 + 190_000 + 180_000)
     zone.refuses(
         errors.QuantityOutOfBounds,
-        lambda: zone.trading.place_orders(B, 2, K, [*steps, Terms(BID, 200_000, 9)]),
+        lambda: zone.trading.place_orders(B, 2, K, (*steps, Terms(BID, 200_000, 9))),
     )
-    zone.refuses(errors.NoOrders, lambda: zone.trading.place_orders(B, 2, K, []))
+    zone.refuses(errors.NoOrders, lambda: zone.trading.place_orders(B, 2, K, ()))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_a_wrong_order_is_refused_by_name(
     who: bytes,
     connection: int,
     interval: int,
-    side: int,
+    side: Side,
     price: int,
     wh: int,
 ) -> None:

@@ -1,7 +1,11 @@
 """Settlement on chain: the worked example, who pays whom, arrears, standstills, history."""
 
+from functools import partial
+from typing import Any
+
 import pytest
 
+from runtime.pallets.balances import Withdraw
 from runtime.pallets.consumption_metering.records import Method
 from runtime.pallets.system import HOUSE
 from runtime.pallets.trading import accounting, events
@@ -33,7 +37,11 @@ EXAMPLE = {
     "loss_ppm": [0, 10_000, 10_000],
     "tariff": [0, 10_000, 10_000],
 }
-EXAMPLE_PRICES = {"feed_in_price": 80_000, "imbalance_price_min": 80_000, "loss_price": 90_000}
+EXAMPLE_PRICES: dict[str, Any] = {
+    "feed_in_price": 80_000,
+    "imbalance_price_min": 80_000,
+    "loss_price": 90_000,
+}
 
 
 def settle_k(zone: Zone, *readings: tuple[int, int, int]) -> None:
@@ -117,8 +125,6 @@ def test_amounts_are_netted_over_the_connections_of_an_account() -> None:
     announced = zone.block(K + 3)
 
     assert zone.free(A) == WEALTH - RETAIL * 100 + FEED_IN * 400
-    from runtime.pallets.balances import Withdraw
-
     paid = [event for event in zone.events_of(Withdraw, announced) if event.who == A]
     assert [event.amount for event in paid] == [RETAIL * 100 - FEED_IN * 400]
 
@@ -220,7 +226,7 @@ def test_missing_readings_are_estimated_and_flagged() -> None:
 def test_after_a_standstill_only_stored_intervals_are_visited_eight_per_block() -> None:
     zone = Zone()
     zone.block(K0)
-    zone.block(K0, SLOT_MS, *(lambda k=k: place_pair(zone, k) for k in range(K0 + 10, K0 + 30)))
+    zone.block(K0, SLOT_MS, *(partial(place_pair, zone, k) for k in range(K0 + 10, K0 + 30)))
     held = zone.held(A)
     later = K0 + 3 * 96
     zone.block(later)
@@ -269,7 +275,7 @@ def test_the_history_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     zone = Zone(LOSSY)
     zone.block(K0)
     for interval in range(K0, K0 + 14):
-        zone.block(interval, SLOT_MS, lambda k=interval + 3: place_pair(zone, k))
+        zone.block(interval, SLOT_MS, partial(place_pair, zone, interval + 3))
         zone.block(interval + 1)
 
     settled = zone.trading.totals.get().intervals_settled

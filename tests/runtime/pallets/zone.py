@@ -60,7 +60,7 @@ CONSTANTS = {
     "settlement_weight": 10**11,
 }
 
-E = TypeVar("E", bound=DispatchError)
+T = TypeVar("T")
 
 
 class Clock:
@@ -161,7 +161,7 @@ class Zone:
         self.system.genesis({})
         self.balances.genesis({"accounts": accounts})
         self.grid.genesis({"topology": topology})
-        connections = [
+        connections: list[dict[str, Any]] = [
             {
                 "id": number,
                 "account": text_of(self.owner[number]),
@@ -199,7 +199,7 @@ class Zone:
         parent_hash = (self.number * 7919).to_bytes(32, "little")
         state = self.assembly.state
         events_before = len(state.events)
-        self.system.begin_block(self.number, parent_hash, Digest(()))
+        self.system.begin_block(self.number, parent_hash, Digest([]))
         for call in calls:
             call()
         self.trading.on_finalize(self.number)
@@ -268,6 +268,6 @@ class Zone:
         """Whether a connection has nothing in the market for an interval."""
         return self.holding(interval, number) == NO_HOLDING
 
-    def events_of(self, kind: type[E], events: Iterable[object]) -> list[E]:
+    def events_of(self, kind: type[T], events: Iterable[object]) -> list[T]:
         """Those of a kind."""
         return [event for event in events if isinstance(event, kind)]
