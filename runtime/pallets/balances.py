@@ -85,19 +85,19 @@ class Withdraw(frame.Event, index=8):
     amount: Balance
 
 
-class InsufficientBalance(frame.Error, index=2):
+class InsufficientBalance(frame.Error, index=0):
     """The free balance is too low for the amount (and what has to stay in the account)."""
 
 
-class ExistentialDeposit(frame.Error, index=3):
+class ExistentialDeposit(frame.Error, index=1):
     """The amount is below what an account has to hold in order to exist."""
 
 
-class Expendability(frame.Error, index=4):
+class Expendability(frame.Error, index=2):
     """The account would fall below the existential deposit and has to be kept alive."""
 
 
-class DeadAccount(frame.Error, index=6):
+class DeadAccount(frame.Error, index=3):
     """The account has to exist already."""
 
 
