@@ -41,17 +41,11 @@ def banner(
 ) -> RenderableType:
     """Ports, accounts and the warning. `shown` is how many of the accounts are listed."""
     ports = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("node", "role", "RPC (HTTP and WebSocket)", "p2p", "metrics", "log"):
+    for name in ("node", "role", "RPC", "p2p", "metrics"):
         ports.add_column(name, no_wrap=True)
     for node in nodes:
-        ports.add_row(
-            f"{node.title} ({node.name})",
-            node.role,
-            node.rpc_url,
-            str(node.p2p_port),
-            str(node.metrics_port),
-            str(options.folder / "logs" / f"{node.name}.log"),
-        )
+        name = f"{node.title} ({node.name})"
+        ports.add_row(name, node.role, node.rpc_url, str(node.p2p_port), str(node.metrics_port))
     keys = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("account", "address", "secret"):
         keys.add_column(name, no_wrap=True)
@@ -61,7 +55,7 @@ def banner(
     rest = f"and {more} more: --config-out FILE lists them all" if more > 0 else ""
     return Group(
         Text(f"DRET devnet: grid {options.scenario}, {options.window} week", style="bold"),
-        Text(f"data in {options.folder}; Ctrl-C stops everything, the next start resumes"),
+        Text(f"Data and logs: {options.folder}. Ctrl-C stops everything; the next start resumes."),
         Text(),
         ports,
         Text(),

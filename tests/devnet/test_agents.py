@@ -215,7 +215,7 @@ def test_calls_are_those_of_the_runtime(connection: int) -> None:
     from runtime.pallets.trading.records import Side
     from runtime.pallets.trading.records import Terms as RuntimeTerms
 
-    encode = dev_chain_spec().runtime().encode_call
+    encode = dev_chain_spec().runtime().assembly.encode_call
     terms = [calls.Terms(calls.OFFER, -5, 1_000), calls.Terms(calls.BID, 300_000, 10)]
     expected = (
         RuntimeTerms(Side.OFFER, -5, 1_000),

@@ -50,9 +50,10 @@ def shown(what: RenderableType, width: int = 120) -> str:
 def test_the_banner_lists_ports_and_accounts_and_warns_of_the_keys() -> None:
     accounts = [Account(f"home {n}", f"5Home{n}", f"//Home//{n}") for n in range(10)]
 
-    text = shown(display.banner(DevnetOptions(), plan_nodes(), accounts, 2))
+    text = shown(display.banner(DevnetOptions(), plan_nodes(), accounts, 2), width=80)
 
-    assert "ws://127.0.0.1:9944" in text
+    assert "ws://127.0.0.1:9944  30333  9615" in text
+    assert "Sunny Street (sunny-street)" in text
     assert "//Home//1" in text and "//Home//2" not in text
     assert "and 8 more" in text
     assert "publicly known" in text
