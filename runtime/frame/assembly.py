@@ -4,12 +4,12 @@ Invariant: nothing here changes after it is made but the state that is bound; se
 one process share only what never changes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from runtime.frame.declaration import ApiSpec
+from runtime.frame.declaration import ApiSpec, CallSpec
 from runtime.frame.dispatch import (
     BadOrigin,
     CallCost,
@@ -44,12 +44,14 @@ class _Target:
 
     __slots__ = ("cost", "function", "origin", "pallet", "weigh")
 
-    def __init__(self, pallet: Pallet[Any], spec: Any) -> None:
+    def __init__(self, pallet: Pallet[Any], spec: CallSpec) -> None:
         self.pallet = pallet
         self.function = spec.function
         self.origin: OriginKind = spec.origin
-        self.weigh = spec.weight if callable(spec.weight) else None
-        weight = 0 if callable(spec.weight) else spec.weight
+        weight = spec.weight
+        self.weigh: Callable[..., int] | None = None
+        if not isinstance(weight, int):
+            self.weigh, weight = weight, 0
         self.cost = CallCost(weight, spec.dispatch_class, Pays.YES, spec.is_feeless)
 
 
@@ -91,8 +93,10 @@ class Assembly:
 
     def make_call(self, pallet: str, name: str, **arguments: object) -> Struct:
         """A call by the names of its pallet and itself: `make_call("Market", "place_bid", ...)`."""
+        outer: Any
         outer, inner = self.types.call_classes[pallet, name]
-        return outer(inner(**arguments))
+        made: Struct = outer(inner(**arguments))
+        return made
 
     def encode_call(self, pallet: str, name: str, **arguments: object) -> bytes:
         """The encoding of a call by names."""

@@ -17,10 +17,12 @@ from typing import Any
 
 Docs = Mapping[str, tuple[str, ...]]
 
+NO_DOCS: Docs = {}
+
 
 def docs_of_fields(cls: type) -> Docs:
     """The lines of documentation of a class's annotated fields, by name."""
-    return _docs_of_module(cls.__module__).get(cls.__qualname__, {})
+    return _docs_of_module(cls.__module__).get(cls.__qualname__, NO_DOCS)
 
 
 def docs_of(documented: object) -> tuple[str, ...]:

@@ -180,7 +180,6 @@ class Executive:
             self._apply_inherent(decoded, length)
             return None
         checked = self._checker.check_signature(decoded, decoded.signed, length, signatures)
-        self._state.progress.is_inherent_phase = False
         for prepare in self._prepare:
             prepare(checked)
         failure = None
@@ -191,6 +190,7 @@ class Executive:
             failure = self.assembly.failure_of(error)
         for settle in self._settle:
             settle(checked, post)
+        self._state.progress.is_inherent_phase = False
         info = self._dispatch_info(checked.cost, post)
         if failure is None:
             self._system.extrinsic_succeeded(info)

@@ -316,7 +316,7 @@ def priority(checked: Checked, fee: Balance, limits: BlockLimits) -> int:
     them could fill blocks for nothing.
     """
     cost, tip = checked.cost, checked.extra.tip
-    weight = min(max(cost.weight + limits.base_extrinsic_weight, 1), limits.weight_max)
+    weight = min(max(cost.weight, 1), limits.weight_max)
     length_max = limits.class_length_max(cost.dispatch_class)
     length = min(max(checked.length, 1), length_max)
     per_block = min(limits.weight_max // weight, length_max // length)

@@ -11,7 +11,6 @@ from typing import Any
 
 from runtime.frame.assembly import Assembly
 from runtime.frame.declaration import ConstantSpec, StorageSpec
-from runtime.frame.docs import docs_of_fields
 from runtime.frame.extensions import SIGNED_EXTENSIONS, SignedExtension
 from runtime.frame.pallet import Pallet
 from runtime.frame.registry import Described, TypeRegistry, text, vec
@@ -61,7 +60,7 @@ class _Metadata:
 
     def _pallet(self, pallet: Pallet[Any]) -> bytes:
         index, types = pallet.pallet_index, self._assembly.types
-        docs = docs_of_fields(pallet.declaration.config) if self._types.with_docs else {}
+        docs = self._types.docs_of_fields(pallet.declaration.config)
         constants = (
             self._constant(pallet, constant, docs.get(constant.name, ()))
             for constant in pallet.declaration.constants
@@ -85,7 +84,7 @@ class _Metadata:
         specs = pallet.declaration.storage
         if not specs:
             return b"\x00"
-        docs = docs_of_fields(type(pallet)) if self._types.with_docs else {}
+        docs = self._types.docs_of_fields(type(pallet))
         entries = (
             self._storage_entry(
                 spec, getattr(pallet, spec.name), docs.get(spec.name.removesuffix("_"), ())

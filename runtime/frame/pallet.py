@@ -15,6 +15,7 @@ dispatched one does: when it raises, nothing has changed.
 
 import functools
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import (
     Any,
@@ -124,6 +125,10 @@ class Pallet(Generic[C]):
         """Become pallet `index` of a runtime that works on `state`."""
         self.pallet_index, self._state, self.dispatcher = index, state, dispatcher
 
+    def transaction(self) -> AbstractContextManager[None]:
+        """A block of code that is undone when it raises."""
+        return self._state.transaction()
+
     def deposit_event(self, event: Event) -> None:
         """Announce an event; it is dropped when the call around it is rolled back."""
         self._state.deposit(self.pallet_index, event)
@@ -195,7 +200,7 @@ def call(
     ) -> Callable[Concatenate[PalletT, P], R]:
         @functools.wraps(function)
         def in_transaction(self: PalletT, *args: P.args, **kwargs: P.kwargs) -> R:
-            with self._state.transaction():
+            with self.transaction():
                 return function(self, *args, **kwargs)
 
         # The dispatcher checks what a call returns by its type.

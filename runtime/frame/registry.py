@@ -10,7 +10,7 @@ use one name: `runtime.pallets.trading.records.Order` is `pallet_trading::record
 from collections.abc import Iterable
 from typing import NoReturn
 
-from runtime.frame.docs import docs_of_fields
+from runtime.frame.docs import NO_DOCS, Docs, docs_of_fields
 from runtime.primitives.scale import (
     DecodeError,
     EncodeError,
@@ -76,6 +76,10 @@ class TypeRegistry:
         """Encoded documentation, or none."""
         return vec(text(line) for line in lines) if self.with_docs else b"\x00"
 
+    def docs_of_fields(self, cls: type) -> Docs:
+        """The documentation of a class's fields, or none."""
+        return docs_of_fields(cls) if self.with_docs else NO_DOCS
+
     def _encode_type(self, shape: Shape) -> bytes:
         found = describe(shape)
         params = (
@@ -115,7 +119,7 @@ class TypeRegistry:
         return text(variant.name.removesuffix("_")) + fields + bytes([variant.index]) + docs
 
     def _encode_fields(self, fields: tuple[FieldDescription, ...], cls: type | None) -> bytes:
-        attribute_docs = docs_of_fields(cls) if self.with_docs and cls is not None else {}
+        attribute_docs = NO_DOCS if cls is None else self.docs_of_fields(cls)
         return vec(
             (b"\x00" if field.name is None else b"\x01" + text(field.name))
             + self.reference(field.shape)

@@ -9,7 +9,7 @@ its writes, values decoded from them are forgotten, events since then are droppe
 to the overlay at once, so forgetting a decoded value is always safe.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -127,7 +127,7 @@ class State:
         del self.progress.events[events:]
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Generator[None]:
         """Keep what the block of code does when it ends well; undo it when it raises."""
         self.begin()
         try:

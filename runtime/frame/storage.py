@@ -18,7 +18,7 @@ than two keys.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar
 
 from runtime.frame.state import CACHED_MAX, State
 from runtime.frame.values import Default, codec_of, default_of, is_immutable
@@ -169,7 +169,8 @@ class StorageValue(StorageItem, Generic[V]):
 
     def get(self) -> V:
         """The value, or the default."""
-        return cast(V, self._read(()))  # the codec was made from V
+        value: V = self._read(())
+        return value
 
     def set(self, value: V) -> None:
         """Write the value."""
@@ -204,7 +205,9 @@ class StorageMap(StorageItem, Generic[K, V, H]):
         self.key_codec: Final[Codec[Any]] = codec_of(key)
 
     def __getitem__(self, key: K) -> V:
-        return cast(V, self._read(key))  # the codec was made from V
+        found = self._cache.get(key, _MISSING)
+        value: V = self._read(key) if found is _MISSING else found
+        return value
 
     def __setitem__(self, key: K, value: V) -> None:
         self._write(key, value)
@@ -215,6 +218,9 @@ class StorageMap(StorageItem, Generic[K, V, H]):
 
     def __contains__(self, key: K) -> bool:
         return self._exists(key)
+
+    def __iter__(self) -> Iterator[K]:
+        return self.keys()
 
     def keys(self) -> Iterator[K]:
         """The keys, in the order of their storage keys. Changes made meanwhile are not seen."""
@@ -256,7 +262,8 @@ class StorageDoubleMap(StorageItem, Generic[K1, K2, V, H1, H2]):
         )
 
     def __getitem__(self, key: tuple[K1, K2]) -> V:
-        return cast(V, self._read(key))  # the codec was made from V
+        value: V = self._read(key)
+        return value
 
     def __setitem__(self, key: tuple[K1, K2], value: V) -> None:
         self._write(key, value)
@@ -267,6 +274,9 @@ class StorageDoubleMap(StorageItem, Generic[K1, K2, V, H1, H2]):
 
     def __contains__(self, key: tuple[K1, K2]) -> bool:
         return self._exists(key)
+
+    def __iter__(self) -> Iterator[tuple[K1, K2]]:
+        return self.keys()
 
     def keys(self) -> Iterator[tuple[K1, K2]]:
         """Both keys of all values, in the order of their storage keys."""
