@@ -81,6 +81,7 @@ def test_a_circuit_the_sweep_cannot_compute_is_refused(change: dict[str, Any]) -
         made(LOSSY | CIRCUIT | change)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(-3_000, 3_000), min_size=1, max_size=6),
     st.integers(0, 300_000),

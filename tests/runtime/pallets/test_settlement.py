@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -110,6 +111,7 @@ def twin(zone: Zone, deliveries: list[Delivery]) -> tuple[int, dict[str, int]]:
     return price, reference.balances(reference.postings(market, homes))
 
 
+@pytest.mark.slow
 @given(cases())
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_settlement_equals_its_twin_and_sums_to_zero(case: tuple[Zone, list[Delivery]]) -> None:
@@ -125,6 +127,7 @@ def test_settlement_equals_its_twin_and_sums_to_zero(case: tuple[Zone, list[Deli
     assert sum(settled.amounts_nano) + settled.supplier_nano + settled.operator_nano == 0
 
 
+@pytest.mark.slow
 @given(cases())
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_every_wh_has_one_label(case: tuple[Zone, list[Delivery]]) -> None:
@@ -150,6 +153,7 @@ def tariff_bill(delivery: Delivery) -> int:
     return retail * delivery.import_wh - delivery.tariff.feed_in_price * delivery.export_wh
 
 
+@pytest.mark.slow
 @given(cases(), st.data())
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_who_does_not_trade_pays_the_tariff_and_who_delivers_is_never_worse_off(
@@ -178,6 +182,7 @@ def one_sided(delivery: Delivery, data: st.DataObject) -> Delivery:
     return delivery._replace(position=Position(price * net, max(net, 0), max(-net, 0)))
 
 
+@pytest.mark.slow
 @given(cases())
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_position_hold_covers_any_reading(case: tuple[Zone, list[Delivery]]) -> None:
@@ -190,6 +195,7 @@ def test_position_hold_covers_any_reading(case: tuple[Zone, list[Delivery]]) -> 
         assert position_hold(delivery.position, zone.prices) >= owed
 
 
+@pytest.mark.slow
 @given(
     st.integers(-(10**10), 10**10),
     st.integers(-5_000, 5_000),

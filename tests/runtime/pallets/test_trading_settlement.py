@@ -269,7 +269,6 @@ def test_orders_whose_gate_passed_in_a_standstill_expire_at_settlement() -> None
     assert zone.trading.read_book(K) is None
 
 
-@pytest.mark.slow
 def test_the_history_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accounting, "HISTORY_INTERVALS", 5)
     zone = Zone(LOSSY)
