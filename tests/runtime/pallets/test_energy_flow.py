@@ -155,7 +155,7 @@ def test_a_wallet_that_cannot_lend_the_fee_cannot_order(chain: MemoryChain) -> N
 
 
 def test_importers_come_to_the_same_state(chain: MemoryChain) -> None:
-    importer = MemoryChain(new_runtime(), list(chain.states), list(chain.headers), chain.slot)
+    importer = MemoryChain(new_runtime(), states=list(chain.states), headers=list(chain.headers))
     blocks = [
         chain.build([order(chain, ALICE, 1, Side.OFFER, 100_000, 1_000)]),
         chain.build([order(chain, BOB, 2, Side.BID, 250_000, 800)]),
