@@ -5,7 +5,7 @@ node with assets has one connection, numbered from 1 in the order of nodes; conn
 transformer, the supplier's. Every key follows from a public development phrase: a chain with them
 is worth nothing.
 
-Source of the figures: docs/market.md. Money in nano-DRT, prices in micro-DRT per kWh.
+Source of the figures: docs/replay.md. Money in nano-DRT, prices in micro-DRT per kWh.
 """
 
 from collections.abc import Sequence
