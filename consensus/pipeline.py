@@ -121,11 +121,11 @@ class Pipeline:
         if candidate is not None:
             _add_source(candidate, peer)
             return Seen.ORPHAN if self._is_orphan(candidate) else Seen.PENDING
-        if block_hash in self._tree or header.number <= self._tree.finalized.number:
-            return Seen.KNOWN
         if block_hash in self._bad:
             self._out.report(peer, REPUTATION_BAD_HEADER, "announced a bad block")
             return Seen.BAD
+        if block_hash in self._tree or header.number <= self._tree.finalized.number:
+            return Seen.KNOWN
         try:
             digest = aura.read_header(header)
             self._check_neighbours(header, block_hash)

@@ -314,10 +314,9 @@ class Sync:
 
     def check_bodies(self) -> None:
         """Want the bodies of checked headers."""
-        if self._range is None:
-            for candidate in self._pipeline.missing_bodies():
-                for peer in candidate.sources:
-                    self.want(candidate.block_hash, peer)
+        for candidate in self._pipeline.missing_bodies():
+            for peer in candidate.sources:
+                self.want(candidate.block_hash, peer)
 
     def timer(self) -> None:
         """Fail what is overdue, and forget wants nobody could satisfy."""

@@ -1,9 +1,9 @@
 """What each peer has of the votes and commits, and so what to send it.
 
-Own votes go to all authorities at once. Votes of others are not flooded: in a full mesh everyone
-has them already. They are relayed after T to those who have not shown by then that they have
-them, and exactly repaired on each neighbour packet, equivocations included: liveness needs all
-honest voters to converge on the same votes, both halves of an equivocation among them.
+Own votes go to all authorities at once. Votes of others are not passed on: in a full mesh everyone
+has them already. What a peer lacks it says in its neighbour packets, and is sent exactly that,
+both votes of an equivocator included: liveness needs all honest voters to converge on the same
+votes. A round that does not get on is flooded.
 
 Invariant: a vote is sent only to a peer whose round accepts it, and not twice within T unless
 the peer says that it lacks it.
@@ -162,6 +162,19 @@ class Gossip:
                 for signed in _lacking(round_, known):
                     known.sent_ms = self._out.now_ms
                     self._out.send([peer], Vote(round_.number, set_id, signed))
+
+    def flood(self, set_id: int, round_: VoteRound) -> None:
+        """Send all votes of a round to all who take them, whatever they say they have.
+
+        The bits of a packet do not tell for which block a voter voted. When a round does not get
+        on, peers may have seen different votes of one voter, and must come to see them all.
+        """
+        receivers = [
+            peer for peer, view in self.peers.items() if view.accepts(set_id, round_.number)
+        ]
+        for stage in STAGES:
+            for vote in round_.votes(stage):
+                self._out.send(receivers, Vote(round_.number, set_id, vote.signed))
 
     def send_neighbour(self, packet: NeighbourV2, peers: list[PeerId]) -> None:
         """Say where we stand."""

@@ -482,6 +482,9 @@ class Voter:
         if self._stuck_at_ms is None or self._out.now_ms < self._stuck_at_ms:
             return
         if self._stuck_times < STUCK_TIMES:
+            if self._stuck_times > 0:
+                # Repair did not help: perhaps a voter shows different votes to different peers.
+                self._around.gossip.flood(self.authorities.set_id, self._round)
             self._stuck_times += 1
             pause_ms = (STUCK_DURATIONS * self._duration_ms) << self._stuck_times
             self._stuck_at_ms = self._out.now_ms + pause_ms

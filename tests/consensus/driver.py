@@ -218,14 +218,15 @@ class Reader:
 class Node:
     """One core and what carries out its effects."""
 
-    def __init__(self, network: "Network", name: str, is_authority: bool) -> None:
+    def __init__(self, network: "Network", name: str, is_authority: bool, key: bytes = b"") -> None:
         self.network = network
         self.name = name
         self.id = name.encode()
         self.is_authority = is_authority
+        self.key = key or key_of(name)
+        self.is_honest = not key
         self.disk = SimDisk(network.genesis)
-        self.signer = SimSigner(frozenset({key_of(name)}))
-        self.extra_keys: tuple[bytes, ...] = ()
+        self.signer = SimSigner(frozenset({self.key}))
         self.clock_offset_ms = 0
         self.is_forced = False
         self.core: Core | None = None
@@ -257,7 +258,7 @@ class Node:
 
     def start(self) -> None:
         network, store = self.network, self.disk.now
-        keys = (key_of(self.name), *self.extra_keys) if self.is_authority else ()
+        keys = (self.key,) if self.is_authority else ()
         config = ConsensusConfig(
             genesis_hash=network.genesis.hash(),
             slot_duration_ms=network.slot_ms,
@@ -372,7 +373,7 @@ class Node:
     def _check_send(self, effect: effects.Send) -> None:
         """Persist before send, and never two votes of one stage."""
         vote = effect.message
-        if not isinstance(vote, Vote) or vote.message.id != key_of(self.name):
+        if not isinstance(vote, Vote) or vote.message.id != self.key or not self.is_honest:
             return
         place = (vote.message.id, vote.set_id, vote.round, stage_of(vote.message.message))
         cast = self.network.votes.setdefault(place, vote.message.message)
@@ -434,6 +435,10 @@ class Network:
         self._order = count()
         self.is_parted: Callable[[str, str], bool] = lambda a, b: False
         self.filters: list[Callable[[str, str, object], bool]] = []
+        """Sender, receiver, message: True when it is not to be delivered."""
+
+        self.answers: dict[bytes, Callable[[effects.RequestBlocks], list[events.SyncBlock]]] = {}
+        """What peers that are no nodes answer; who is not here never answers."""
 
     # --- time
 
@@ -553,6 +558,10 @@ class Network:
 
     def request(self, asker: Node, request: effects.RequestBlocks) -> None:
         """Carry a request to a peer and its answer back."""
+        if answer_of := self.answers.get(request.peer):
+            blocks = tuple(answer_of(request))
+            answer = events.BlocksReceived(request.request_id, request.peer, blocks)
+            self.at(20, lambda: asker.handle(answer))
         server = self.nodes.get(request.peer.decode())
         if server is None or server.name not in asker.peers:
             return

@@ -9,6 +9,8 @@ from consensus.effects import AlarmKind
 from consensus.sync import MAJOR_SYNC_BLOCKS
 from tests.consensus.driver import Link, Network
 
+pytestmark = pytest.mark.slow
+
 SEEDS = (1, 2, 3)
 
 
@@ -79,19 +81,16 @@ def test_one_round_follows_each_block_and_few_messages_each_round() -> None:
 
 
 def test_an_idle_network_is_silent() -> None:
-    network = Network()
-    for node in network.nodes.values():
-        node.clock_offset_ms = -1_700_000_000_000 % 2_000  # nothing special: a slot's start
-    network.start()
+    network = Network().start()
     network.run(20)
-    for node in network.nodes.values():
+    for node in network.running:
         node.live._author.stop()  # type: ignore[attr-defined] # pyright: ignore
     network.run(20)
     handled = sum(node.events_handled for node in network.running)
 
     network.run(100)
 
-    # Per node: a slot timer, and each 5 s a heartbeat and those of three peers.
+    # Per node: a timer each slot, and each 5 s a heartbeat and those of three peers.
     assert sum(node.events_handled for node in network.running) - handled <= 4 * (50 + 80 + 10)
     assert network["v0"].best - network["v0"].finalized <= 1
 
@@ -160,7 +159,6 @@ def test_a_crash_at_any_time_never_makes_a_node_vote_twice(seed: int) -> None:
     for i in range(60):
         victim = f"v{network.rng.randrange(4)}"
         network.kill(victim, kept=network.rng.randrange(3))
-        network.now_ms += 0
         network.run(0 if i % 3 else 1)
         network.start(victim)
         network.run(1 + network.rng.randrange(2))
