@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from node.errors import ConfigInvalid
 from rpc.ports import Json
@@ -100,21 +100,22 @@ def parse_chain_spec(content: Any, origin: str) -> ChainSpec:
     """Check the form of a chain specification that was read from `origin`."""
     if not isinstance(content, dict):
         raise ConfigInvalid(f"{origin}: expected an object, found {type(content).__name__}")
+    fields = cast(Mapping[str, Any], content)
     kinds: dict[str, type] = {"bootNodes": list, "properties": dict, "constants": dict}
     kinds["genesis"] = dict
     for name in _FIELDS:
         kind = kinds.get(name, str)
-        if not isinstance(content.get(name), kind):
-            found = type(content[name]).__name__ if name in content else "nothing"
+        if not isinstance(fields.get(name), kind):
+            found = type(fields[name]).__name__ if name in fields else "nothing"
             raise ConfigInvalid(
                 f"{origin}: field {name!r}: expected {kind.__name__}, found {found}"
             )
     return ChainSpec(
-        name=content["name"],
-        id=content["id"],
-        chain_type=content["chainType"],
-        boot_nodes=tuple(str(address) for address in content["bootNodes"]),
-        properties=content["properties"],
-        constants=content["constants"],
-        genesis=content["genesis"],
+        name=fields["name"],
+        id=fields["id"],
+        chain_type=fields["chainType"],
+        boot_nodes=tuple(str(address) for address in fields["bootNodes"]),
+        properties=fields["properties"],
+        constants=fields["constants"],
+        genesis=fields["genesis"],
     )

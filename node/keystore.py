@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from Crypto.Cipher import AES
+from Crypto.Cipher._mode_gcm import GcmMode
 from Crypto.Protocol.KDF import scrypt
 
 from node.errors import StorageUnusable
@@ -112,7 +113,7 @@ class Keystore:
         if self._password is None:
             return suri
         salt, nonce = os.urandom(_SALT_BYTES), os.urandom(_NONCE_BYTES)
-        cipher = AES.new(_derive(self._password, salt), AES.MODE_GCM, nonce=nonce)
+        cipher = _cipher(_derive(self._password, salt), nonce)
         text, tag = cipher.encrypt_and_digest(suri.encode())
         return {"scrypt_aes_gcm": (salt + nonce + tag + text).hex()}
 
@@ -127,7 +128,7 @@ class Keystore:
         salt, rest = sealed[:_SALT_BYTES], sealed[_SALT_BYTES:]
         nonce, rest = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
         tag, text = rest[:_TAG_BYTES], rest[_TAG_BYTES:]
-        cipher = AES.new(_derive(self._password, salt), AES.MODE_GCM, nonce=nonce)
+        cipher = _cipher(_derive(self._password, salt), nonce)
         return cipher.decrypt_and_verify(text, tag).decode()
 
 
@@ -135,6 +136,12 @@ def _pair_of(key_type: str, suri: str) -> KeyPair:
     if key_type not in KEY_TYPES:
         raise ValueError(f"key type {key_type!r}: expected one of {', '.join(KEY_TYPES)}")
     return KeyPair.from_suri(suri, KEY_TYPES[key_type])
+
+
+def _cipher(key: bytes, nonce: bytes) -> GcmMode:
+    cipher = AES.new(key, AES.MODE_GCM, nonce=nonce)  # pyright: ignore[reportUnknownMemberType]
+    assert isinstance(cipher, GcmMode), "the mode that was asked for"
+    return cipher
 
 
 def _derive(password: str, salt: bytes) -> bytes:

@@ -367,10 +367,11 @@ def _cause(group: BaseExceptionGroup[BaseException], config: NodeConfig) -> Base
 
 
 def _first(group: BaseExceptionGroup[BaseException], kind: type[Found]) -> Found | None:
-    matching = group.subgroup(kind)
-    while matching is not None:
-        inner: BaseException = matching.exceptions[0]
-        if isinstance(inner, kind):
-            return inner
-        matching = inner if isinstance(inner, BaseExceptionGroup) else None
+    for error in group.exceptions:
+        if isinstance(error, kind):
+            return error
+        if isinstance(error, BaseExceptionGroup):
+            found = _first(cast(BaseExceptionGroup[BaseException], error), kind)
+            if found is not None:
+                return found
     return None

@@ -28,7 +28,7 @@ _TIME_OF_STAGE = {2: 0, 0: 1, 1: 2}
 class _Mark:
     set_id: int = -1
     round: int = -1
-    votes: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
+    votes: dict[int, tuple[bytes, bytes]] = field(default_factory=dict[int, tuple[bytes, bytes]])
     """Stage on the wire to payload and signature."""
 
     def signed(self, stage: int, public: bytes) -> SignedMessage | None:

@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -210,7 +210,7 @@ def _first_line(path: Path | None, flag: str) -> str | None:
 
 
 @contextmanager
-def _temporary_folder(is_wanted: bool) -> Iterator[Path | None]:
+def _temporary_folder(is_wanted: bool) -> Generator[Path | None]:
     if not is_wanted:
         yield None
         return
