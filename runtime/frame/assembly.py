@@ -36,7 +36,7 @@ _FREE = PostDispatch(pays=Pays.NO)
 
 
 class ApiError(Exception):
-    """A runtime API function is missing, or its arguments cannot be decoded."""
+    """A runtime API function is missing, or cannot be called with these arguments."""
 
 
 class _Target:
@@ -176,6 +176,8 @@ class Assembly:
         state.begin()
         try:
             return spec.result.encode(getattr(pallet, spec.method)(*arguments))
+        except DispatchError as error:
+            raise ApiError(f"{name} refused its arguments: {type(error).__name__}") from error
         finally:
             state.rollback()
 

@@ -123,8 +123,12 @@ class Declaration:
 
     @property
     def module(self) -> str:
-        """The pallet's name as a Rust module: `pallet_` and the Python module's name."""
-        return "pallet_" + self.pallet.__module__.rsplit(".", 1)[-1]
+        """The pallet's name as a Rust module: `pallet_` and the Python module's name.
+
+        Substrate's own exception is System, whose types clients look up under `frame_system`.
+        """
+        name = self.pallet.__module__.rsplit(".", 1)[-1]
+        return "frame_system" if name == "system" else f"pallet_{name}"
 
 
 _declarations: dict[type, Declaration] = {}

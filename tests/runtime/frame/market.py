@@ -176,3 +176,11 @@ class Market(Pallet[MarketConfig]):
         """Writes, which an API function cannot keep."""
         self.next_order_id.set(self.next_order_id.get() + 1)
         return self.next_order_id.get()
+
+    @api("MarketApi_owner")
+    def read_owner(self, order_id: U64) -> AccountId:
+        """The owner of an order, which has to be there."""
+        order = self.orders[order_id]
+        if order is None:
+            raise OrderNotFound
+        return order.owner

@@ -24,7 +24,7 @@ def test_a_declaration_lists_what_the_class_has() -> None:
     ]
     assert declaration.events == (OrderPlaced, OrderCancelled)
     assert declaration.errors == (OrderNotFound, TooLarge)
-    assert [spec.name for spec in declaration.apis] == ["MarketApi_order", "MarketApi_bump"]
+    assert [spec.name for spec in declaration.apis][:2] == ["MarketApi_order", "MarketApi_bump"]
 
 
 def test_constants_are_the_fields_of_the_configuration_that_have_a_type() -> None:

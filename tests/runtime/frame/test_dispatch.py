@@ -4,6 +4,7 @@ import pytest
 
 from runtime import frame
 from runtime.frame import BadOrigin, Overflow, Pays, PostDispatch, Privilege
+from runtime.frame.assembly import ApiError
 from runtime.frame.dispatch import LimitReached
 from runtime.primitives.scale import DecodeError
 from tests.runtime.frame.chain import ALICE, BOB, Chain
@@ -203,3 +204,19 @@ def test_an_error_index_fits_in_a_byte() -> None:
 
         class TooHigh(frame.Error, index=256):
             """It does not."""
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("MarketApi_nothing", "", "Exported method MarketApi_nothing is not found"),
+        ("MarketApi_order", "00", "arguments of MarketApi_order"),
+        ("MarketApi_order", "00" * 9, "1 bytes left over"),
+        ("MarketApi_owner", "00" * 8, "refused its arguments: OrderNotFound"),
+    ],
+)
+def test_an_api_function_that_cannot_be_called_says_why(
+    chain: Chain, name: str, data: str, said: str
+) -> None:
+    with pytest.raises(ApiError, match=said):
+        chain.assembly.call_api(chain.state, name, bytes.fromhex(data))

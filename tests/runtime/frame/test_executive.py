@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from runtime.frame import DispatchClass, DispatchInfo, InvalidBlock, Pays, Weight
@@ -314,3 +316,56 @@ def test_the_fees_of_a_block_go_to_its_author(chain: Chain) -> None:
     assert paid > 0
     assert chain.balances.free_balance(AUTHOR) == ENDOWMENT + paid
     assert chain.balances.free_balance(BOB) == ENDOWMENT
+
+
+# --- all together
+
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["place", "cancel", "report", "batch", "transfer", "wrong nonce"]),
+        st.integers(0, 3_000),
+        st.integers(0, 5),
+    ),
+    max_size=12,
+)
+
+
+def extrinsic_of(chain: Chain, action: str, number: int, nonce: int, tip: int) -> bytes:
+    make = chain.assembly.make_call
+    place = make("Market", "place", side=Side.BUY, quantity=number)
+    calls: dict[str, tuple[str, str, dict[str, object]]] = {
+        "place": ("Market", "place", {"side": Side.SELL, "quantity": number}),
+        "cancel": ("Market", "cancel", {"order_id": number % 4}),
+        "report": ("Market", "report", {"quantity": number}),
+        "batch": ("Market", "batch", {"calls": [place, make("Market", "cancel", order_id=0)]}),
+        "transfer": (
+            "Balances",
+            "transfer_allow_death",
+            {"dest": AddressId(bytes([number % 3] * 32)), "value": number},
+        ),
+        "wrong nonce": ("Market", "cancel", {"order_id": 0}),
+    }
+    pallet, name, arguments = calls[action]
+    nonce += action == "wrong nonce"
+    options: dict[str, Any] = {"nonce": nonce, "tip": tip, **arguments}
+    return chain.sign(BOB_PAIR, pallet, name, **options)
+
+
+@settings(max_examples=12)
+@given(ACTIONS)
+def test_what_one_node_builds_another_executes(actions: list[tuple[str, int, int]]) -> None:
+    builder, importer = Chain(), Chain()
+    overlay = builder.begin()
+    included = [builder.time()]
+    for action, number, tip in actions:
+        extrinsic = extrinsic_of(builder, action, number, len(included) - 1, tip)
+        try:
+            builder.executive.apply_extrinsic(overlay, extrinsic, builder.signatures)
+        except InvalidTransaction:
+            continue  # as the author of a block goes on
+        included.append(extrinsic)
+    header = builder.executive.finalize_block(overlay)
+
+    state = importer.execute(Block(header, included))
+
+    assert state.changes() == overlay.changes()

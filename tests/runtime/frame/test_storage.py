@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime import frame
@@ -303,6 +303,7 @@ STEPS = st.lists(
 )
 
 
+@settings(max_examples=50)
 @given(STEPS)
 def test_a_map_behaves_as_a_dict_with_nested_copies(steps: list[tuple[str, int, int]]) -> None:
     assembly = Assembly({1: Tiny(TinyConfig())})
