@@ -57,9 +57,9 @@ class Outcome:
 class _Pending:
     """What a batch will have changed in memory once it is written."""
 
-    headers: dict[Hash, Header] = field(default_factory=dict)
-    views: dict[Hash, StateView] = field(default_factory=dict)
-    after: list[Callable[[], None]] = field(default_factory=list)
+    headers: dict[Hash, Header] = field(default_factory=dict[Hash, Header])
+    views: dict[Hash, StateView] = field(default_factory=dict[Hash, StateView])
+    after: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     is_finalizing: bool = False
 
 
@@ -184,7 +184,7 @@ class Chain:
                 sorted(
                     (
                         header
-                        for block_hash, header in self._headers.items()
+                        for header in self._headers.values()
                         if header.number > self.finalized.number
                     ),
                     key=lambda header: header.number,

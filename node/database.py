@@ -10,7 +10,7 @@ tell their own length, so that no key is another's beginning.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -211,7 +211,7 @@ class Database:
             raise _damaged(error) from error
 
     @contextmanager
-    def seeker(self) -> Iterator["Seeker"]:
+    def seeker(self) -> Generator["Seeker", None, None]:
         """For many looks at versioned columns as they are now; half the cost of `latest`."""
         try:
             with self._database.raw_iterator() as found:
@@ -220,7 +220,7 @@ class Database:
             raise _damaged(error) from error
 
     @contextmanager
-    def batch(self, sync: bool) -> Iterator[Batch]:
+    def batch(self, sync: bool) -> Generator[Batch, None, None]:
         """Collect writes and do them at once at the end; an exception inside drops them.
 
         With `sync` they are on disk when the block ends. Raises `DiskFailed` when the disk

@@ -5,7 +5,7 @@ forgets the notes, rolling back plays them in reverse.
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 from runtime.state.backend import Backend
@@ -67,7 +67,7 @@ class Overlay:
                 yield key
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Generator[None, None, None]:
         """Keep the writes of the block when it ends well; undo them when it raises."""
         self.begin()
         try:
