@@ -93,20 +93,22 @@ class Chain:
         self.header = genesis_header(self.state.root)
         self.genesis_hash = self.header.hash()
         self.now_ms = GENESIS_MS
-        self.failed = 0  # calls that were included and changed nothing
-        self._queue: deque[bytes] = deque()
+        self.failed = 0  # calls that changed nothing
+        self._queue: deque[tuple[str, bytes]] = deque()
         self._pairs: dict[str, KeyPair] = {}
         self._nonces: dict[str, int] = {}
         self._signatures = SignatureCache()
 
     def submit(self, suri: str, call: bytes) -> None:
-        """Sign a call and queue it; extrinsics keep their order."""
+        """Queue a call of an account; calls keep their order."""
+        self._queue.append((suri, call))
+
+    def sign(self, suri: str, call: bytes) -> bytes:
+        """An immortal extrinsic with the account's next nonce."""
         if suri not in self._pairs:
             self._pairs[suri] = KeyPair.from_suri(suri, Scheme.ED25519)
-        nonce = self._nonces.get(suri, 0)
-        self._nonces[suri] = nonce + 1
         version = self.runtime.version
-        extra = SignedExtra(Era.immortal(), nonce, 0)
+        extra = SignedExtra(Era.immortal(), self._nonces.get(suri, 0), 0)
         payload = signing_payload(
             call,
             extra,
@@ -115,7 +117,7 @@ class Chain:
             self.genesis_hash,
             self.genesis_hash,
         )
-        self._queue.append(signed_extrinsic(self._pairs[suri], call, extra, payload))
+        return signed_extrinsic(self._pairs[suri], call, extra, payload)
 
     def make_block(self) -> Overlay:
         """Make the block of the next slot with what is queued and fits; the state after it."""
@@ -127,14 +129,17 @@ class Chain:
         for inherent in self.runtime.inherents(self.now_ms):
             self.runtime.apply_extrinsic(overlay, inherent, self._signatures)
         while self._queue:
+            suri, call = self._queue[0]
+            extrinsic = self.sign(suri, call)
             try:
-                failure = self.runtime.apply_extrinsic(overlay, self._queue[0], self._signatures)
+                failure = self.runtime.apply_extrinsic(overlay, extrinsic, self._signatures)
+                self._nonces[suri] = self._nonces.get(suri, 0) + 1
+                self.failed += failure is not None
             except InvalidTransaction as error:
-                if not error.exhausts_resources:
-                    raise AssertionError(f"an agent's extrinsic is refused: {error}") from error
-                break  # the rest goes into the next block
+                if error.exhausts_resources:
+                    break  # the rest goes into the next block
+                self.failed += 1  # an account without money, after many failures of other kinds
             self._queue.popleft()
-            self.failed += failure is not None
         self.header = self.runtime.finalize_block(overlay)
         self.state = self.state.child(overlay.commit())
         self.now_ms += DEVNET.slot_ms

@@ -60,7 +60,7 @@ def show(result: "ReplayResult", failed: int) -> None:
     """Print the result for people."""
     saved = result.bill_tariff_only_nano - result.bill_with_market_nano
     lines = [
-        ("scenario", f"{result.scenario}, {result.window}, {result.days} days"),
+        ("scenario", f"{result.scenario}, {result.window}, {result.days} day(s)"),
         ("intervals settled", f"{result.intervals_settled:,}"),
         ("blocks", f"{result.blocks:,}"),
         ("calls that failed", f"{failed:,}"),

@@ -30,12 +30,13 @@ HERE = Path(__file__).parent
 def cache_folder() -> str:
     """Where compiled code of exactly these sources is kept; empty: wherever numba likes."""
     root = config.CACHE_DIR
-    if not root and (HERE.parents[1] / "pyproject.toml").exists():
-        root = str(HERE.parents[1] / ".cache" / "numba")
+    checkout = HERE.parents[1]
+    if not root and checkout.joinpath("pyproject.toml").exists():
+        root = str(checkout.joinpath(".cache", "numba"))
     digest = hashlib.blake2b(digest_size=8)
     for source in sorted(HERE.glob("*.py")):
         digest.update(source.read_bytes())
-    return str(Path(root) / digest.hexdigest()) if root else ""
+    return str(Path(root).joinpath(digest.hexdigest())) if root else ""
 
 
 config.CACHE_DIR = cache_folder()
