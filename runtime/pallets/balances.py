@@ -97,10 +97,6 @@ class Expendability(frame.Error, index=2):
     """The account would fall below the existential deposit and has to be kept alive."""
 
 
-class DeadAccount(frame.Error, index=3):
-    """The account has to exist already."""
-
-
 class AccountStore(Protocol):
     """Where accounts are kept."""
 

@@ -30,6 +30,9 @@ class MemoryChain:
     runtime: Runtime
     states: list[MemoryBackend] = field(default_factory=list)
     headers: list[Header] = field(default_factory=list)
+    bodies: list[list[bytes]] = field(default_factory=list)
+    """Of block 1 on."""
+
     slot: int = 0
 
     @classmethod
@@ -40,7 +43,7 @@ class MemoryChain:
         constants = runtime.constants
         first_ms = constants.genesis_interval * constants.market_interval_ms
         slot = first_ms // constants.slot_duration_ms
-        return cls(runtime, [state], [genesis_header(state.root)], slot)
+        return cls(runtime, [state], [genesis_header(state.root)], slot=slot)
 
     @property
     def genesis_hash(self) -> bytes:
@@ -89,6 +92,7 @@ class MemoryChain:
         """Go on from a block whose changes are in `overlay`."""
         self.states.append(self.states[-1].child(overlay.commit()))
         self.headers.append(block.header)
+        self.bodies.append(block.extrinsics)
 
     def sign(
         self,

@@ -1,0 +1,20 @@
+"""Writes the golden files of this version of the runtime; see the package for the rule."""
+
+import json
+import sys
+from pathlib import Path
+
+from runtime.version import SPEC_VERSION
+from tests.golden.script import golden_chain, history, metadata_hex
+
+folder = Path(__file__).parent / f"spec-{SPEC_VERSION}"
+if folder.exists() and "--unreleased" not in sys.argv[1:]:
+    sys.exit(
+        f"{folder.name} is there. If nodes run this version, raise SPEC_VERSION in "
+        "runtime/version.py; if it was never released, pass --unreleased."
+    )
+chain = golden_chain()
+folder.mkdir(exist_ok=True)
+(folder / "metadata_v14.hex").write_text(metadata_hex(chain))
+(folder / "history.json").write_text(json.dumps(history(chain), indent=1) + "\n")
+print(f"wrote {folder.name}: metadata_v14.hex, history.json")
