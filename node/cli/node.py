@@ -32,7 +32,11 @@ def _options(command: Any) -> Any:
     path, port = click.Path(path_type=Path), click.IntRange(0, 65_535)
     flags = [
         # the chain and where it is kept
-        click.option("--dev", is_flag=True, help="A chain of one node: --alice --tmp and so on."),
+        click.option(
+            "--dev",
+            is_flag=True,
+            help="A chain of one node: --alice, --force-authoring, and --tmp or a --base-path.",
+        ),
         click.option("--tmp", is_flag=True, help="Keep nothing: a folder that goes at the end."),
         click.option("--base-path", "-d", type=path, help="Where chain, keys and state are kept."),
         click.option("--chain", type=path, help="The chain specification file."),
@@ -93,7 +97,8 @@ async def run(**flags: Any) -> None:
     except (ValueError, OSError) as error:
         raise click.UsageError(f"--log: {error}") from error
     check_flags(flags)
-    with _temporary_folder(bool(flags["tmp"] or flags["dev"])) as temporary:
+    is_temporary = flags["tmp"] or (flags["dev"] and flags["base_path"] is None)
+    with _temporary_folder(is_temporary) as temporary:
         config = make_config(flags, temporary)
         # Imported here, so that --help and refusals need neither libp2p nor compiled kernels.
         from node.service import run_node
@@ -115,7 +120,6 @@ def check_flags(flags: dict[str, Any]) -> None:
         )
     for one, other in (
         ("tmp", "base_path"),
-        ("dev", "base_path"),
         ("node_key", "node_key_file"),
         ("no_prometheus", "prometheus_external"),
     ):
@@ -219,9 +223,11 @@ def _temporary_folder(is_wanted: bool) -> Generator[Path | None]:
 
 
 def _dev_chain(base_path: Path) -> Path:
-    """Write the specification of a chain with Alice as its one authority; return where."""
+    """The specification of a chain with Alice as its one authority; made once per base path."""
     from devnet.scenario import dev_chain_spec
 
     path = base_path / "chain-spec.json"
-    path.write_text(dev_chain_spec().encode())
+    if not path.exists():
+        base_path.mkdir(parents=True, exist_ok=True)
+        path.write_text(dev_chain_spec().encode())
     return path

@@ -49,6 +49,16 @@ async def test_the_development_chain_forces_authoring_and_needs_no_peers(tmp_pat
     assert config.rpc_cors is None
 
 
+async def test_the_development_chain_is_made_once_per_base_path(tmp_path: Path) -> None:
+    flags = await flags_of("--dev", "--base-path", str(tmp_path / "node"))
+    check_flags(flags)
+
+    first = make_config(flags, None).chain.read_text()
+    second = make_config(flags, None).chain.read_text()
+
+    assert first == second
+
+
 async def test_addresses_and_keys_are_read(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text("07" * 32 + "\n")
@@ -70,7 +80,6 @@ async def test_addresses_and_keys_are_read(tmp_path: Path) -> None:
     [
         (("--alice", "--bob"), "--alice, --bob"),
         (("--alice", "--rpc-external"), "shouldn't be used if the node is running as a validator"),
-        (("--dev", "--base-path", "x"), "--dev and --base-path"),
         (("--tmp", "--base-path", "x"), "--tmp and --base-path"),
         (("--node-key", "00", "--node-key-file", "x"), "--node-key and --node-key-file"),
         (("--no-prometheus", "--prometheus-external"), "exclude each other"),
