@@ -19,7 +19,7 @@ from consensus.effects import Effect, SignKind
 from consensus.events import Event, PeerStatus, Role, TimerName, Verdict
 from consensus.grandpa.records import ROUNDS_KEY, OwnVotes, VoterRecord, own_votes_key, stage_of
 from consensus.ports import ConsensusConfig, LoadedState, SignerMark
-from runtime.primitives.block import Digest, Header
+from runtime.primitives.block import Digest, DigestItem, Header
 from runtime.primitives.grandpa import Message, SignedMessage, Vote
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.types import Hash
@@ -271,12 +271,13 @@ class Node:
         self.run += 1
         self._timers = {}
         finalized = store.headers[store.finalized]
+        voters, set_id = network.voters_after(store)
         unfinalized = [h for h in store.headers.values() if h.number > finalized.number]
         state = LoadedState(
             finalized=finalized,
             aura_authorities=network.authorities,
-            grandpa_authorities=network.authorities,
-            set_id=0,
+            grandpa_authorities=voters,
+            set_id=set_id,
             unfinalized=tuple(sorted(unfinalized, key=lambda h: h.number)),
             best_hash=store.best,
             voter=dict(store.voter),
@@ -355,7 +356,8 @@ class Node:
     def _build(self, build: effects.Build) -> None:
         extrinsics = (build.slot.to_bytes(8, "little"),)
         root = blake2_256(b"".join(extrinsics))
-        header = Header(build.parent_hash, build.number, ZERO, root, build.digest)
+        logs = [*build.digest.logs, *self.network.deposits.get(build.number, ())]
+        header = Header(build.parent_hash, build.number, ZERO, root, Digest(logs))
         assert build.timestamp_ms // self.network.slot_ms == build.slot
         self._later(BUILD_MS, events.Built(build.slot, build.parent_hash, header, extrinsics))
 
@@ -433,6 +435,9 @@ class Network:
         self.sent: dict[str, int] = {}
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._order = count()
+        self.deposits: dict[int, list[DigestItem]] = {}
+        """What the runtime deposits in the digest of blocks of these heights."""
+
         self.is_parted: Callable[[str, str], bool] = lambda a, b: False
         self.filters: list[Callable[[str, str, object], bool]] = []
         """Sender, receiver, message: True when it is not to be delivered."""
@@ -511,6 +516,18 @@ class Network:
         for a in self.nodes:
             for b in self.nodes:
                 self.connect(a, b)
+
+    def voters_after(self, store: Store) -> tuple[tuple[bytes, ...], int]:
+        """The authority set and its id in the state after the finalized block."""
+        voters, set_id = self.authorities, 0
+        for number in sorted(self.deposits):
+            final = store.finals.get(number)
+            change = None
+            if final is not None:
+                change = aura.read_header(store.headers[final]).scheduled_change
+            if change is not None:
+                voters, set_id = change, set_id + 1
+        return voters, set_id
 
     @property
     def running(self) -> list[Node]:
