@@ -82,14 +82,22 @@ async def run_network(
                 )
             else:
                 console.print("The network runs: all nodes answer and blocks are made.")
-                await display.show_lines(lambda line: console.print(line, highlight=False), board)
+                await display.show_lines(
+                    lambda line: console.print(line, highlight=False, soft_wrap=True), board
+                )
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stop_on_signals, keeper)
         await keeper.run(meanwhile)
         nursery.cancel_scope.cancel()
     if keeper.failure is not None:
-        raise NodeError(f"The network was stopped: {keeper.failure}")
+        hint = (
+            f" A chain that another version of dret made is kept in {options.folder}? "
+            "--fresh removes it and begins a new one."
+            if prepared.is_resumed
+            else ""
+        )
+        raise NodeError(f"The network was stopped: {keeper.failure}{hint}")
 
 
 async def clear_remains(folder: Path) -> None:

@@ -21,7 +21,7 @@ import trio
 from devnet import control, processes
 from devnet.plan import HOMES, DevnetOptions, NodePlan, as_json
 from devnet.processes import Identity, Lifeline
-from node.errors import NodeError
+from node.errors import ConfigInvalid, NodeError, PortTaken, StorageUnusable
 from p2p.identity import peer_id_of
 
 RESTART_PAUSE_S = 5.0  # long enough to see that the others go on without it
@@ -157,8 +157,12 @@ class Supervisor:
         child.quick_deaths = child.quick_deaths + 1 if is_quick else 0
         reason = f"{child.name} ended with code {process.returncode}"
         log.warning("%s; see %s", reason, child.log)
-        # A configuration that cannot work (codes 8 and 10) does not get better by trying again.
-        if process.returncode in (8, 10) or child.quick_deaths >= QUICK_DEATHS_MAX:
+        # A configuration that cannot work does not get better by trying again; a database may have
+        # been held by a process that was just ending, so it gets a second try.
+        is_hopeless = process.returncode in (ConfigInvalid.exit_code, PortTaken.exit_code) or (
+            process.returncode == StorageUnusable.exit_code and child.quick_deaths > 1
+        )
+        if is_hopeless or child.quick_deaths >= QUICK_DEATHS_MAX:
             child.failed = f"{reason}: {last_line(child.log)}"
             self._stop.set()
             return
