@@ -164,6 +164,11 @@ class Config(frame.Config):
     """The network of addresses."""
 
 
+def weigh_remark(pallet: Pallet[Any], remark: bytes) -> int:
+    """Picoseconds that a remark takes."""
+    return REMARK_WEIGHT + REMARK_BYTE_WEIGHT * len(remark)
+
+
 class System(Pallet[Config]):
     account: StorageMap[AccountId, AccountInfo, Blake2_128Concat]
     """All accounts."""
@@ -201,11 +206,11 @@ class System(Pallet[Config]):
             self.add_provider(who)
         self.upgrade_due()
 
-    @call(0, weight=lambda pallet, remark: remark_weight(remark))
+    @call(0, weight=weigh_remark)
     def remark(self, who: AnyOrigin, remark: bytes) -> None:
         """Put some bytes on the chain; they do nothing."""
 
-    @call(7, weight=lambda pallet, remark: remark_weight(remark))
+    @call(7, weight=weigh_remark)
     def remark_with_event(self, who: Signed, remark: bytes) -> None:
         """Put some bytes on the chain. Emits `Remarked` with their hash."""
         self.deposit_event(Remarked(who, blake2_256(remark)))
@@ -313,11 +318,6 @@ class System(Pallet[Config]):
         """Count an extrinsic of an account that exists."""
         info = self.account[who]
         self.account[who] = replace(info, nonce=info.nonce + 1)
-
-
-def remark_weight(remark: bytes) -> int:
-    """Picoseconds that a remark takes."""
-    return REMARK_WEIGHT + REMARK_BYTE_WEIGHT * len(remark)
 
 
 def lookup(address: MultiAddress) -> AccountId:

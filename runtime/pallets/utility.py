@@ -7,16 +7,13 @@ Left out: `dispatch_as` and `with_weight`, which are for root.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from runtime import frame
 from runtime.frame import U16, U32, AccountId, Pallet, Signed, Struct, call
 from runtime.frame.dispatch import DispatchError, DispatchFailure
 from runtime.frame.types import RuntimeCall
 from runtime.primitives.hashing import blake2_256
-
-if TYPE_CHECKING:
-    from typing import Any
 
 BASE_WEIGHT = 10_000_000  # 10 us: what a batch itself takes
 ITEM_WEIGHT = 10_000_000  # 10 us: the transaction around a call and its event
@@ -56,8 +53,19 @@ class Config(frame.Config):
     """Most calls of one batch."""
 
 
+def weigh_batch(pallet: Pallet[Any], calls: Sequence[Struct]) -> int:
+    """Picoseconds that calls take together."""
+    dispatcher = pallet.dispatcher
+    return BASE_WEIGHT + sum(ITEM_WEIGHT + dispatcher.cost_of(item).weight for item in calls)
+
+
+def weigh_derivative(pallet: Pallet[Any], index: int, call: Struct) -> int:
+    """Picoseconds of a call in the name of another account."""
+    return weigh_batch(pallet, [call])
+
+
 class Utility(Pallet[Config]):
-    @call(0, weight=lambda pallet, calls: weight_of(pallet, calls))
+    @call(0, weight=weigh_batch)
     def batch(self, who: Signed, calls: list[RuntimeCall]) -> None:
         """Do calls one after the other and stop at the first that fails.
 
@@ -75,7 +83,7 @@ class Utility(Pallet[Config]):
             self.deposit_event(ItemCompleted())
         self.deposit_event(BatchCompleted())
 
-    @call(1, weight=lambda pallet, index, call: weight_of(pallet, [call]))
+    @call(1, weight=weigh_derivative)
     def as_derivative(self, who: Signed, index: U16, call: RuntimeCall) -> None:
         """Make a call in the name of the caller's derived account number `index`.
 
@@ -83,7 +91,7 @@ class Utility(Pallet[Config]):
         """
         self.dispatcher.dispatch(derivative_account(who, index), call)
 
-    @call(2, weight=lambda pallet, calls: weight_of(pallet, calls))
+    @call(2, weight=weigh_batch)
     def batch_all(self, who: Signed, calls: list[RuntimeCall]) -> None:
         """Do all calls or none.
 
@@ -96,7 +104,7 @@ class Utility(Pallet[Config]):
             self.deposit_event(ItemCompleted())
         self.deposit_event(BatchCompleted())
 
-    @call(4, weight=lambda pallet, calls: weight_of(pallet, calls))
+    @call(4, weight=weigh_batch)
     def force_batch(self, who: Signed, calls: list[RuntimeCall]) -> None:
         """Try all calls, whatever becomes of them.
 
@@ -119,12 +127,6 @@ class Utility(Pallet[Config]):
         """Refuse a batch that is too long."""
         if len(calls) > self.config.batched_calls_limit:
             raise TooManyCalls
-
-
-def weight_of(pallet: "Pallet[Any]", calls: Sequence[Struct]) -> int:
-    """Picoseconds that calls take together."""
-    dispatcher = pallet.dispatcher
-    return BASE_WEIGHT + sum(ITEM_WEIGHT + dispatcher.cost_of(item).weight for item in calls)
 
 
 def derivative_account(who: AccountId, index: int) -> AccountId:
