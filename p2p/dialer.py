@@ -20,7 +20,7 @@ from p2p.identity import PeerAddress, PeerId, peer_text
 
 log = logging.getLogger("p2p")
 
-COURTESY_S = 1.0  # what the greater id waits before it dials
+COURTESY_S = 0.5  # what the greater id waits before it dials
 BACKOFF_FIRST_S = 0.5
 BACKOFF_RESERVED_MAX_S = 15.0  # a validator that returns should vote within half a minute
 BACKOFF_OTHERS_MAX_S = 300.0

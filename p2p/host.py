@@ -16,7 +16,6 @@ libp2p's background work that remains is one ping and one sweep per connection e
 """
 
 import logging
-import math
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -44,7 +43,7 @@ from libp2p.network.stream.exceptions import StreamEOF  # noqa: E402
 from libp2p.network.stream.net_stream import NetStream  # noqa: E402
 from libp2p.network.swarm import Swarm  # noqa: E402
 from libp2p.peer.id import ID  # noqa: E402
-from libp2p.protocol_muxer.exceptions import MultiselectClientError  # noqa: E402
+from libp2p.protocol_muxer.exceptions import ProtocolNotSupportedError  # noqa: E402
 from libp2p.protocol_muxer.multiselect_client import MultiselectClient  # noqa: E402
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator  # noqa: E402
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID  # noqa: E402
@@ -76,6 +75,7 @@ def _quiet_libp2p() -> None:
     # It reports each ordinary disconnect as an error, some of them to the root logger.
     logger = logging.getLogger("libp2p")
     logger.setLevel(logging.CRITICAL)
+    logging.getLogger("libp2p.network.auto_connector").setLevel(logging.NOTSET)
     logging.getLogger("multiaddr").setLevel(logging.CRITICAL)
     setattr(swarm_connection, "logging", logger)  # noqa: B010
 
@@ -155,13 +155,11 @@ class HostLink:
             stream = HostStream(raw)
             is_open = False
             try:
-                await MultiselectClient().select_one_of(
-                    [TProtocol(protocol)],
-                    MultiselectCommunicator(raw),
-                    math.ceil(NEGOTIATE_SECONDS_MAX),
-                )
+                client, wire = MultiselectClient(), MultiselectCommunicator(raw)
+                await client.handshake(wire)
+                await client.try_select(wire, TProtocol(protocol))
                 is_open = True
-            except MultiselectClientError as error:
+            except ProtocolNotSupportedError as error:
                 raise ProtocolUnknown(f"does not speak {protocol}") from error
             finally:
                 if not is_open:
@@ -271,6 +269,8 @@ class Host:
         swarm.retry_config = RetryConfig(max_retries=0)
         swarm.set_stream_handler(self._contained(swarm.common_stream_handler))
         setattr(swarm, "_do_handle_inbound_connection", self._take_in)  # noqa: B010
+        # It would dial whatever identify has ever told, whenever a link closes.
+        setattr(swarm.auto_connector, "maybe_connect", trio.lowlevel.checkpoint)  # noqa: B010
         for protocol in protocols:
             self._host.set_stream_handler(TProtocol(protocol), self._on_stream)
 

@@ -42,7 +42,7 @@ from p2p.peers import (
 )
 from p2p.ports import AddressInvalid, BlockProvider, ListenError, NetworkError, PeerError
 from p2p.session import Session, Timing, WrongGenesis, meet
-from p2p.streams import Link
+from p2p.streams import Link, ProtocolUnknown
 from p2p.sync import RequestServer
 from runtime.primitives.types import Hash
 
@@ -50,6 +50,9 @@ log = logging.getLogger("p2p")
 
 EVENTS_MAX = 256  # a few seconds of a busy network; more would only delay what is in front
 RESTART_PAUSE_S = 1.0
+IDENTIFY_TRIES_MAX, IDENTIFY_PAUSE_S = 10, 0.1  # libp2p does not tell when identify is done
+DIAL_PATIENCE_S = 3.0  # the peer waits longer for our status
+STRANGERS_MAX = 1_024  # peers of other chains that the log has told of
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,10 @@ class Network:
         self._slots = Slots(config.in_peers, config.out_peers)
         self._sessions: dict[PeerId, Session] = {}
         self._links: set[Link] = set()
+        self._dialled: dict[PeerId, trio.Event] = {}
+        """Peers we dial, until it is decided whether there will be a session."""
+
+        self._strangers: set[PeerId] = set()
         self._denied: frozenset[PeerId] = frozenset()
         self._encoded: tuple[Message, bytes] | None = None
         self._to_events, self.events = trio.open_memory_channel[NetworkEvent](EVENTS_MAX)
@@ -311,13 +318,17 @@ class Network:
         if running is None:
             return False
         self._counts["dials"] += 1
+        decided = self._dialled[address.peer] = trio.Event()
         try:
             link = await running.host.dial(address)
+            return await self._talk(link)
         except PeerError as error:
             self._counts["dial_failures"] += 1
             log.debug("%s: %s", peer_text(address.peer), error)
             return False
-        return await self._talk(link)
+        finally:
+            decided.set()
+            del self._dialled[address.peer]
 
     async def _talk_inbound(self, link: Link) -> None:
         await self._talk(link)
@@ -329,18 +340,11 @@ class Network:
         try:
             is_met = await self._meet_and_run(link)
         except WrongGenesis as error:
-            log.warning("Peer %s %s", peer_text(link.peer), error)
+            self._warn_of_stranger(link.peer, str(error))
+        except ProtocolUnknown:
+            await self._explain_unknown_protocol(link)
         except PeerError as error:
-            foreign = self._foreign_genesis(link)
-            if foreign is None:
-                log.debug("Peer %s: %s", peer_text(link.peer), error)
-            else:
-                log.warning(
-                    "Peer %s is on the chain with genesis 0x%s, ours is 0x%s",
-                    peer_text(link.peer),
-                    foreign,
-                    self._config.genesis_hash.hex(),
-                )
+            log.debug("Peer %s: %s", peer_text(link.peer), error)
         except Exception:
             log.exception("Peer %s is disconnected by an error of ours", peer_text(link.peer))
             self._counts["handler_errors"] += 1
@@ -351,15 +355,35 @@ class Network:
                 self._running.dialer.note_ended(link.peer)
         return is_met
 
-    def _foreign_genesis(self, link: Link) -> str | None:
-        for protocol in link.spoken_protocols():
-            parts = protocol.split("/")
-            if parts[2:] == self._notify_protocol.split("/")[2:]:
-                return parts[1] if parts[1] != self._config.genesis_hash.hex() else None
-        return None
+    async def _explain_unknown_protocol(self, link: Link) -> None:
+        """Find out what a peer speaks instead of our protocols, so that the log can say it."""
+        ours = self._notify_protocol.split("/")
+        for _ in range(IDENTIFY_TRIES_MAX):
+            for protocol in link.spoken_protocols():
+                parts = protocol.split("/")
+                if parts[2:] == ours[2:] and parts[1] != ours[1]:
+                    self._warn_of_stranger(
+                        link.peer,
+                        f"is on the chain with genesis 0x{parts[1]}, ours is 0x{ours[1]}",
+                    )
+                    return
+            await trio.sleep(IDENTIFY_PAUSE_S)
+        self._warn_of_stranger(link.peer, f"does not speak {self._notify_protocol}")
+
+    def _warn_of_stranger(self, peer: PeerId, message: str) -> None:
+        # Once each: a reserved peer is dialled again and again.
+        if peer in self._strangers:
+            return
+        if len(self._strangers) >= STRANGERS_MAX:
+            self._strangers.clear()
+        self._strangers.add(peer)
+        log.warning("Peer %s %s", peer_text(peer), message)
 
     async def _meet_and_run(self, link: Link) -> bool:
         config = self._config
+        if link.is_inbound and self._own < link.peer and await self._is_dialled_by_us(link.peer):
+            log.debug("Our own link to %s comes first", peer_text(link.peer))
+            return True
         meeting = await meet(link, self._notify_protocol, self._status(), config.timing)
         session = Session(
             link, meeting, self._sync_protocol, self._server, self._counts, config.timing
@@ -375,6 +399,8 @@ class Network:
         if refusal is not None:
             raise PeerError(refusal)
         self._sessions[link.peer] = session
+        if not link.is_inbound and link.peer in self._dialled:
+            self._dialled[link.peer].set()
         try:
             await self._to_events.send(PeerConnected(link.peer, session.status))
             self._introduce(session)
@@ -383,6 +409,15 @@ class Network:
         finally:
             await self._part(session)
         return True
+
+    async def _is_dialled_by_us(self, peer: PeerId) -> bool:
+        """Whether the link that we are dialling, the better of two, comes about."""
+        decided = self._dialled.get(peer)
+        if decided is not None:
+            with trio.move_on_after(DIAL_PATIENCE_S):
+                await decided.wait()
+        session = self._sessions.get(peer)
+        return decided is not None and session is not None and not session.link.is_inbound
 
     def _is_worse(self, new: Link, old: Link) -> bool:
         if new.is_inbound == old.is_inbound:

@@ -107,6 +107,9 @@ class RequestClient:
         try:
             while (payload := await reader.next()) is not None:
                 self._take(SyncMessage.decode(payload))
+        except trio.Cancelled:
+            self._drop(stream)  # The session ends; `end` will say why.
+            raise
         except StreamBroken as error:
             reason = str(error)
         except (DecodeError, PeerError) as error:

@@ -71,17 +71,20 @@ sync_messages = st.one_of(
 
 
 @given(notifications)
+@settings(derandomize=True)
 def test_a_notification_survives_the_wire(message: Message) -> None:
     assert Message.decode(message.encode()) == message
 
 
 @given(sync_messages)
+@settings(derandomize=True)
 def test_a_request_or_answer_survives_the_wire(message: SyncMessage) -> None:
     assert SyncMessage.decode(message.encode()) == message
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=400))
-@settings(max_examples=500)
+@settings(max_examples=300, derandomize=True)
 def test_garbage_is_refused_or_is_exactly_a_message(data: bytes) -> None:
     for kind in (Message, SyncMessage):
         try:
@@ -92,8 +95,9 @@ def test_garbage_is_refused_or_is_exactly_a_message(data: bytes) -> None:
         assert message.encode() == data
 
 
+@pytest.mark.slow
 @given(notifications | sync_messages, st.data())
-@settings(max_examples=300)
+@settings(max_examples=150, derandomize=True)
 def test_a_damaged_message_is_refused_or_is_exactly_another(
     message: Message | SyncMessage, data: st.DataObject
 ) -> None:

@@ -8,11 +8,14 @@ from libp2p.peer.id import ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
+class AutoConnector: ...
+
 class Manager:
     async def wait_finished(self) -> None: ...
-    async def stop(self) -> None: ...
+    def cancel(self) -> None: ...
 
 class Swarm:
+    auto_connector: AutoConnector
     retry_config: RetryConfig
     common_stream_handler: Callable[[NetStream], Awaitable[None]]
     @property

@@ -1,3 +1,9 @@
+from typing import Self
+
+from libp2p.crypto.ed25519 import PublicKey
+
 class ID:
     def __init__(self, peer_id_bytes: bytes) -> None: ...
     def to_bytes(self) -> bytes: ...
+    @classmethod
+    def from_pubkey(cls, key: PublicKey) -> Self: ...
