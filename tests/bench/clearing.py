@@ -15,7 +15,11 @@ def single_bus() -> tuple[TreeArrays, OrderArrays]:
 
 
 def region(capacity_wh: int) -> tuple[TreeArrays, OrderArrays]:
-    """A region of 800 feeders below 8 substations; orders stand at feeders."""
+    """A region of 800 feeders below 8 substations; orders stand at feeders.
+
+    Every other feeder has four times as many bids as offers, the rest the reverse, so that most of
+    what is traded crosses the region.
+    """
     buses = 1 + SUBSTATIONS + FEEDERS
     number = np.arange(buses, dtype=np.int64)
     parent = np.where(number <= SUBSTATIONS, 0, 1 + number % SUBSTATIONS)
@@ -29,13 +33,14 @@ def region(capacity_wh: int) -> tuple[TreeArrays, OrderArrays]:
         np.where(is_feeder, 30_000, 20_000),
     )
     generator = np.random.default_rng(2)
-    return tree, book(generator.integers(1 + SUBSTATIONS, buses, ORDERS))
+    bus = generator.integers(1 + SUBSTATIONS, buses, ORDERS)
+    return tree, book(bus, bids_in_ten=np.where(bus % 2 == 0, 2, 8))
 
 
-def book(bus: np.ndarray) -> OrderArrays:
+def book(bus: np.ndarray, bids_in_ten: np.ndarray | int = 5) -> OrderArrays:
     """Bids from 0.08 to 0.30 per kWh, offers from 0.05 to 0.20, up to 2 kWh."""
     generator = np.random.default_rng(1)
-    isbid = generator.integers(0, 2, ORDERS)
+    isbid = (generator.integers(0, 10, ORDERS) < bids_in_ten).astype(np.int64)
     price = np.where(
         isbid == 1,
         generator.integers(80_000, 300_000, ORDERS),
@@ -46,7 +51,7 @@ def book(bus: np.ndarray) -> OrderArrays:
 
 def run() -> None:
     """Measure and print."""
-    bus, tight, ample = single_bus(), region(20_000), region(10_000_000)
+    bus, tight, ample = single_bus(), region(10_000), region(10_000_000)
     prices = bus[1].price
     found = medians(
         {
