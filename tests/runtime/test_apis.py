@@ -199,6 +199,20 @@ def test_what_cannot_be_answered_says_why(
         asked(chain, name, data)
 
 
+def test_blocks_that_break_a_rule_are_answered_with_the_rule(chain: MemoryChain) -> None:
+    overlay, call_api = chain.overlay(), chain.runtime.call_api
+    late = chain.draft(slot=chain.slot)
+
+    with pytest.raises(ApiError, match="expected one after"):
+        call_api(overlay, "Core_initialize_block", late.encode())
+    with pytest.raises(ApiError, match="expected one after"):
+        asked(chain, "Core_execute_block", Block(late, []).encode())
+    overlay = chain.overlay()
+    call_api(overlay, "Core_initialize_block", chain.draft().encode())
+    with pytest.raises(ApiError, match="has no timestamp"):
+        call_api(overlay, "BlockBuilder_finalize_block", b"")
+
+
 def test_asking_changes_nothing(chain: MemoryChain) -> None:
     overlay = chain.overlay()
 

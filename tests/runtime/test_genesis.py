@@ -88,6 +88,15 @@ def bent(section: str, **changes: Any) -> dict[str, Any]:
             ),
             "section 'producer_registration': connection 1: BusNotFound",
         ),
+        (
+            genesis_sections()
+            | {
+                "consumption_metering": {
+                    "meters": [{"connection": 1, "account": "0x" + "05" * 32}] * 2
+                }
+            },
+            "section 'consumption_metering'.*MeterInUse",
+        ),
         (bent("grid_balancing", topology={}), "section 'grid_balancing' lacks the field 'parent'"),
     ],
 )

@@ -152,3 +152,24 @@ def test_clients_read_a_multiplier_of_one() -> None:
     runtime = build_runtime()
 
     assert runtime.transaction_payment.next_fee_multiplier.get().inner == 10**18
+
+
+def test_a_refund_that_could_not_begin_an_account_again_stays_with_the_fees() -> None:
+    runtime = build_runtime({EVE: 1_000 * DRT})
+    runtime.transaction_payment.withdraw(EVE, 500)
+    runtime.balances.transfer_all(EVE, dest=to(BOB), keep_alive=False)
+
+    runtime.transaction_payment.settle(EVE, withdrawn=500, actual=200, tip=0)
+
+    assert runtime.balances.free_balance(FEES) == 500
+    paid = transaction_payment.TransactionFeePaid(EVE, 500, 0)
+    assert runtime.assembly.state.events[-1] == paid
+    runtime.balances.check_invariants()
+
+
+def test_nothing_is_withdrawn_for_an_extrinsic_that_costs_nothing() -> None:
+    runtime = build_runtime({EVE: 1_000 * DRT})
+
+    runtime.transaction_payment.withdraw(EVE, 0)
+
+    assert runtime.assembly.state.events == []

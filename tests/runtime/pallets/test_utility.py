@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from runtime.frame.dispatch import LimitReached
+from runtime.frame.dispatch import BadOrigin, LimitReached
 from runtime.pallets import balances, utility
 from runtime.pallets.utility import derivative_account
 from runtime.primitives.scale import Struct
@@ -134,3 +134,25 @@ def test_a_batch_pays_for_what_alone_would_be_free() -> None:
 
     assert not one.is_feeless
     assert two.weight - one.weight >= assembly.cost_of(inner).weight
+
+
+def test_what_only_an_author_may_do_cannot_be_done_in_a_batch() -> None:
+    runtime = build_runtime()
+    call = runtime.assembly.make_call("Timestamp", "set", now=5)
+
+    runtime.utility.force_batch(ALICE, calls=[call])
+
+    failed = runtime.assembly.state.events[0]
+    assert isinstance(failed, utility.ItemFailed)
+    assert failed.error == BadOrigin.failure
+    assert runtime.timestamp.now() == 0
+
+
+def test_a_call_in_another_name_weighs_as_much_as_a_batch_of_one() -> None:
+    runtime = build_runtime()
+    call = transfer(runtime, BOB, DRT)
+    make, cost = runtime.assembly.make_call, runtime.assembly.cost_of
+
+    derived = cost(make("Utility", "as_derivative", index=0, call=call))
+
+    assert derived == cost(make("Utility", "batch", calls=[call]))
