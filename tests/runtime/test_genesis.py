@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from runtime.genesis import EMPTY_TRIE_ROOT, genesis_header, genesis_storage
+from runtime.pallets.balances import InsufficientBalance
 from runtime.primitives.types import ZERO_HASH
 from runtime.runtime import CODE_KEY, PALLETS
 from tests.support import genesis_sections, new_runtime
@@ -95,7 +96,7 @@ def bent(section: str, **changes: Any) -> dict[str, Any]:
                     "meters": [{"connection": 1, "account": "0x" + "05" * 32}] * 2
                 }
             },
-            "section 'consumption_metering'.*MeterInUse",
+            "section 'consumption_metering': meter 0x0505.*is bound twice",
         ),
         (bent("grid_balancing", topology={}), "section 'grid_balancing' lacks the field 'parent'"),
     ],
@@ -103,3 +104,15 @@ def bent(section: str, **changes: Any) -> dict[str, Any]:
 def test_a_section_that_is_wrong_is_named(sections: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         genesis_storage(new_runtime(), sections)
+
+
+def test_a_pallets_own_error_is_named_with_the_section(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = new_runtime()
+
+    def refuse(config: object) -> None:
+        raise InsufficientBalance
+
+    monkeypatch.setattr(runtime.balances, "genesis", refuse)
+
+    with pytest.raises(ValueError, match="section 'balances': InsufficientBalance: The free"):
+        genesis_storage(runtime, genesis_sections())
