@@ -55,6 +55,7 @@ from rpc.config import MIB, Limits, MethodSet, RpcConfig
 from rpc.server import PortInUse, Server
 from rpc.stats import RpcStats
 from runtime.frame.extensions import InvalidTransaction
+from runtime.kernels.jit import warm_up
 from runtime.runtime import Runtime
 from runtime.state.overlay import Overlay
 
@@ -94,6 +95,8 @@ async def run_node(
             f"The base path {config.base_path} cannot be made: {error.strerror}. "
             "Pass another one with --base-path."
         ) from error
+    # A kernel that is compiled inside a block would hold up everything else for many seconds.
+    warm_up()
     clock = SystemClock(config.wall_clock_offset_ms)
     database = Database.open(config.base_path / "db")
     try:
@@ -111,7 +114,7 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
     rng = random.Random(draw_seed())
     pool = Pool(_validator(chain), extrinsic_hash, runtime.tags_of, clock.monotonic_ms)
     network = _network(config, spec, chain, clock, rng)
-    wire = NetworkWire(network, chain, pool, clock)
+    wire = NetworkWire(network, pool)
     heads = Heads(chain, pool)
     instruments = Instruments()
     engine = Engine(
