@@ -395,7 +395,7 @@ class Core:
         self._warn_of_lag()
         if len(self._announces) > 0:
             self._gossip.send_neighbour(self._voter.packet(), list(self._gossip.peers))
-            self._sync.ask_justifications()
+            self._sync.ask_justifications(self._final_since_ms)
             self._out.set_timer(TimerName.GOSSIP, self._out.now_ms + HEARTBEAT_MS)
 
     def _warn_of_lag(self) -> None:

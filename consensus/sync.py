@@ -48,7 +48,6 @@ class PeerHead:
 
     best: BlockRef
     finalized: BlockRef
-    finalized_since_ms: int
     role: Role
     request_id: int | None = None
     resting_until_ms: int = 0
@@ -119,7 +118,6 @@ class Sync:
         self._peers[event.peer] = PeerHead(
             BlockRef(status.best_hash, status.best_number),
             BlockRef(status.finalized_hash, status.finalized_number),
-            self._out.now_ms,
             status.role,
         )
         number = status.best_number
@@ -151,7 +149,6 @@ class Sync:
         if head is None or finalized.number <= head.finalized.number:
             return
         head.finalized = finalized
-        head.finalized_since_ms = self._out.now_ms
         if finalized.number > head.best.number:
             head.best = finalized
 
@@ -328,17 +325,19 @@ class Sync:
                 del self._wants[want.block_hash]
         self._pipeline.forget_old_orphans()
 
-    def ask_justifications(self) -> None:
+    def ask_justifications(self, final_since_ms: int) -> None:
         """Ask for the proof of a block that a peer has finalized and we have imported.
 
-        Only when no commit has come for a while: one request for each finalized block of a peer.
+        Only when nothing has become final here for a while, `final_since_ms` being the last time:
+        one request for each finalized block of a peer.
         """
+        if self._out.now_ms - final_since_ms < JUSTIFICATION_WAIT_MS:
+            return
         for peer, head in self._peers.items():
             if (
                 head.finalized.number > self._tree.finalized.number
                 and head.finalized.hash in self._tree
                 and head.justification_asked != head.finalized.hash
-                and self._out.now_ms - head.finalized_since_ms >= JUSTIFICATION_WAIT_MS
                 and self._is_free(peer, head)
             ):
                 head.justification_asked = head.finalized.hash

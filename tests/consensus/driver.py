@@ -237,6 +237,11 @@ class Node:
         self.halts: list[effects.Halt] = []
         self.events_handled = 0
         self.requests: list[effects.RequestBlocks] = []
+        self.builds: list[effects.Build] = []
+        self.verdicts: dict[Hash, list[Verdict]] = {}
+        """What executions of a block say before the usual, in this order."""
+
+        self.build_delay_ms = BUILD_MS
         self._timers: dict[TimerName, int] = {}
 
     @property
@@ -336,6 +341,8 @@ class Node:
                 case effects.Execute():
                     is_bad = BAD_EXTRINSIC in effect.extrinsics
                     verdict = Verdict.INVALID if is_bad else Verdict.VALID
+                    if first := self.verdicts.get(effect.block_hash):
+                        verdict = first.pop(0)
                     self._later(EXECUTE_MS, events.Executed(effect.block_hash, verdict))
                 case effects.Build():
                     self._build(effect)
@@ -354,12 +361,15 @@ class Node:
                     pass
 
     def _build(self, build: effects.Build) -> None:
+        self.builds.append(build)
         extrinsics = (build.slot.to_bytes(8, "little"),)
         root = blake2_256(b"".join(extrinsics))
         logs = [*build.digest.logs, *self.network.deposits.get(build.number, ())]
         header = Header(build.parent_hash, build.number, ZERO, root, Digest(logs))
         assert build.timestamp_ms // self.network.slot_ms == build.slot
-        self._later(BUILD_MS, events.Built(build.slot, build.parent_hash, header, extrinsics))
+        self._later(
+            self.build_delay_ms, events.Built(build.slot, build.parent_hash, header, extrinsics)
+        )
 
     def _set_timer(self, effect: effects.SetTimer) -> None:
         self._timers[effect.name] = effect.at_ms
