@@ -24,7 +24,7 @@ from devnet.plan import (
     DevnetOptions,
     NodePlan,
     check_options,
-    plan_free_nodes,
+    reserve_nodes,
 )
 from devnet.status import Board
 from devnet.supervisor import Supervisor
@@ -56,11 +56,13 @@ async def run_network(
     if options.fresh:
         supervisor.purge(options.folder)
     prepared = prepare(options)
-    nodes = plan_free_nodes()
+    nodes, guard = reserve_nodes()
     board, ready = Board.of(nodes), trio.Event()
     keeper = Supervisor(options, nodes, lambda keeper: answer_status(keeper, board, ready))
     for node in nodes:
         keeper.add(node.name, supervisor.node_command(node, nodes, options.folder))
+    for view in board.views:
+        view.pid = keeper.children[view.plan.name].current_pid
     # The homes need nodes to talk to; until then they would only slow those down.
     homes = keeper.add(HOMES, homes_command(options, nodes))
     homes.wanted = False
@@ -86,10 +88,11 @@ async def run_network(
                     lambda line: console.print(line, highlight=False, soft_wrap=True), board
                 )
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(stop_on_signals, keeper)
-        await keeper.run(meanwhile)
-        nursery.cancel_scope.cancel()
+    with guard:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop_on_signals, keeper)
+            await keeper.run(meanwhile)
+            nursery.cancel_scope.cancel()
     if keeper.failure is not None:
         hint = (
             f" A chain that another version of dret made is kept in {options.folder}? "

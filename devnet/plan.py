@@ -12,6 +12,7 @@ from pathlib import Path
 from node.errors import ConfigInvalid, PortTaken
 
 RPC_PORT, P2P_PORT, METRICS_PORT = 9944, 30333, 9615
+GUARD_PORT = 9943  # held by the supervisor, below the nodes' RPC ports
 PORT_BLOCK_STEP = 100
 PORT_BLOCKS_MAX = 20  # how many blocks of ports are tried before giving up
 WINDOWS = ("spring", "summer", "winter")
@@ -90,34 +91,50 @@ def plan_nodes(shift: int = 0) -> list[NodePlan]:
     ]
 
 
-def plan_free_nodes() -> list[NodePlan]:
-    """The six nodes on the first block of ports that is free. Raises `PortTaken`."""
+def reserve_nodes() -> tuple[list[NodePlan], socket.socket]:
+    """The six nodes on the first block of ports that is free, and what keeps it ours.
+
+    The socket holds the block's guard port until it is closed: so two networks that are started at
+    the same moment do not choose the same block. Raises `PortTaken`.
+    """
     taken: list[int] = []
     for block in range(PORT_BLOCKS_MAX):
-        nodes = plan_nodes(block * PORT_BLOCK_STEP)
-        taken = [
-            port
-            for node in nodes
-            for port in (node.rpc_port, node.p2p_port, node.metrics_port)
-            if not is_port_free(port)
+        shift = block * PORT_BLOCK_STEP
+        nodes = plan_nodes(shift)
+        ports = [
+            port for node in nodes for port in (node.rpc_port, node.p2p_port, node.metrics_port)
         ]
-        if not taken:
-            return nodes
+        taken = [port for port in ports if not is_port_free(port)]
+        guard = None if taken else _bind(GUARD_PORT + shift)
+        if guard is not None:
+            return nodes, guard
     raise PortTaken(
         f"No free block of ports: {PORT_BLOCKS_MAX} blocks from {RPC_PORT} on were tried, in the "
-        f"last one {taken} are in use. Stop what listens there (dret devnet down)."
+        f"last one {taken or 'the guard port'} is in use. Stop what listens there "
+        "(dret devnet down)."
     )
 
 
 def is_port_free(port: int) -> bool:
     """Whether a process could listen on this port of the loopback interface now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
+    probe = _bind(port)
+    if probe is None:
+        return False
+    probe.close()
     return True
+
+
+def _bind(port: int) -> socket.socket | None:
+    holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        holder.bind(("127.0.0.1", port))
+        # Two sockets may be bound to one port as long as none of them listens.
+        holder.listen(1)
+    except OSError:
+        holder.close()
+        return None
+    return holder
 
 
 def check_options(options: DevnetOptions) -> None:

@@ -3,7 +3,7 @@
 One call per node and question; nobody is asked unless somebody wants to know.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,9 @@ class NodeView:
 
     plan: NodePlan
     link: Link
+    pid: Callable[[], int | None] = lambda: None
+    """Of the process under the supervisor; an answer of another one is none."""
+
     answer: Mapping[str, Any] | None = None
 
     def number(self, name: str) -> int | None:
@@ -86,7 +89,8 @@ class Board:
 async def _ask(view: NodeView) -> None:
     try:
         with trio.fail_after(ANSWER_S):
-            view.answer = await view.link.call("dret_status")
+            answer = await view.link.call("dret_status")
+        view.answer = answer if view.pid() in (None, answer["pid"]) else None
     except (NodeUnreachable, RpcFailed, trio.TooSlowError):
         view.answer = None
 

@@ -51,6 +51,10 @@ class Child:
         """The id of the running process."""
         return self.identity.pid if self.identity is not None else None
 
+    def current_pid(self) -> int | None:
+        """The same, to be handed on."""
+        return self.pid
+
     def want(self, wanted: bool) -> None:
         """Start or stop the process; its keeper does it."""
         self.wanted = wanted

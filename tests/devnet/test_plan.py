@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from devnet.plan import DevnetOptions, check_options, plan_free_nodes, plan_nodes
+from devnet.plan import DevnetOptions, check_options, plan_nodes, reserve_nodes
 from devnet.supervisor import node_command
 from node.errors import ConfigInvalid
 
@@ -19,14 +19,25 @@ def test_the_plan_has_four_validators_and_two_full_nodes_on_known_ports() -> Non
 
 
 async def test_a_taken_port_moves_the_whole_block() -> None:
-    first = plan_free_nodes()
+    first, guard = reserve_nodes()
+    guard.close()
     async with (await trio.open_tcp_listeners(first[2].rpc_port, host="127.0.0.1"))[0]:
-        second = plan_free_nodes()
+        second, guard = reserve_nodes()
+        guard.close()
 
     assert second[0].rpc_port > first[0].rpc_port
     assert {a.p2p_port - b.p2p_port for a, b in zip(second, first, strict=True)} == {
         second[0].rpc_port - first[0].rpc_port
     }
+
+
+def test_two_networks_that_start_together_get_different_blocks() -> None:
+    first, first_guard = reserve_nodes()
+    second, second_guard = reserve_nodes()
+    first_guard.close()
+    second_guard.close()
+
+    assert first[0].rpc_port != second[0].rpc_port
 
 
 def test_validators_know_each_other_and_full_nodes_know_everybody() -> None:
