@@ -6,7 +6,8 @@ no vote, since it waits in a bounded queue of its own and is dropped when that i
 
 Transactions leave in batches, a moment after they came, so that a burst of a thousand is a few
 messages and a peer that has sent us one meanwhile does not get it back. A peer that connects is
-sent what is ready: it may have been away when they were passed on.
+sent what is ready: it may have been away when they were passed on. What stays ready for long is
+sent again to everybody, some at a time: a full pool or queue may have refused it.
 
 Source: sc-network-transactions, whose reputation changes these are.
 """
@@ -31,6 +32,8 @@ BATCH_PAUSE_S = 0.05  # a fortieth of the devnet's slot
 BATCH_BYTES_MAX = 256 << 10  # well below a frame, and a vote need not wait long behind it
 BATCH_COUNT_MAX = 512
 INTRODUCTION_BYTES_MAX = 2 << 20  # a quarter of what may wait for one peer
+REPEAT_S = 15.0  # several blocks: what is still ready then has probably been lost somewhere
+REPEAT_COUNT_MAX = 128  # of the oldest; those behind them follow when these are included
 QUEUE_MAX = 256  # messages of peers that wait for the pool
 KNOWN_MAX = 4_096  # hashes remembered of one peer: half a full pool
 
@@ -99,6 +102,7 @@ class TransactionGossip:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._fill_pool)
             nursery.start_soon(self._flush)
+            nursery.start_soon(self._repeat)
 
     async def _fill_pool(self) -> None:
         async for peer, message in self._from_peers:
@@ -136,6 +140,18 @@ class TransactionGossip:
             if self._known:
                 for digest, _ in waiting:
                     self._pool.broadcast(digest)
+
+    async def _repeat(self) -> None:
+        waited: frozenset[Hash] = frozenset()
+        while True:
+            await trio.sleep(REPEAT_S)
+            ready = [entry for entry in self._pool.ready() if entry.validity.propagate]
+            again = [(entry.hash, entry.extrinsic) for entry in ready if entry.hash in waited]
+            for peer, known in self._known.items():
+                for digest, _ in again[:REPEAT_COUNT_MAX]:
+                    known.pop(digest, None)
+                self._send(peer, again[:REPEAT_COUNT_MAX])
+            waited = frozenset(entry.hash for entry in ready)
 
     def _send(self, peer: bytes, transactions: Iterable[tuple[Hash, bytes]]) -> None:
         known = self._known[peer]

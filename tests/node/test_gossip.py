@@ -177,3 +177,15 @@ async def test_what_is_known_of_a_peer_is_bounded(
         await trio.sleep(1.0)
 
         assert len(under_test._known[ALICE]) == 5
+
+
+async def test_what_stays_ready_for_long_is_sent_again(autojump_clock: MockClock) -> None:
+    async with running(ALICE) as (under_test, pool, peers, chain):
+        submit(under_test, pool, xt(1, 0), xt(2, 0))
+        await trio.sleep(gossip.REPEAT_S + 1)
+        chain.include(pool, 1, b"block", xt(2, 0))
+        peers.take()
+
+        await trio.sleep(gossip.REPEAT_S)
+
+        assert peers.take() == [(ALICE, [xt(1, 0)])]
