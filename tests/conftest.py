@@ -1,6 +1,6 @@
-"""What holds for all tests: properties draw the same examples in each run, however slow the machine.
+"""What holds for all tests: properties draw the same examples in each run, on any machine.
 
-`DRET_RANDOM=1` draws new ones (hypothesis prints how to repeat a failure). `DRET_EXAMPLES=few` is read where a test is slow without compilation.
+`DRET_RANDOM=1` draws new ones; hypothesis prints how to repeat a failure.
 """
 
 import os
