@@ -26,7 +26,7 @@ from runtime.primitives.block import Block, Digest, Header
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import codec
 from runtime.primitives.types import ZERO_HASH, Hash
-from runtime.runtime import Runtime, SignatureCache
+from runtime.runtime import CODE_KEY, Runtime, SignatureCache, UnknownVersion
 from runtime.state.overlay import Overlay
 from runtime.state.trie import TrieCommit
 
@@ -172,14 +172,19 @@ class Chain:
         """The state after the best block."""
         return self.state_at(self._best_hash)
 
+    def runtime_of(self, state: StateView) -> Runtime:
+        """The runtime under which blocks on a state run. Raises `UnknownVersion`."""
+        return self.runtime.of_code(state.get(CODE_KEY))
+
     def loaded_state(self, marks: tuple[SignerMark, ...]) -> LoadedState:
         """What consensus starts from."""
-        state = Overlay(self.state_at(self._finalized_hash))
+        view = self.state_at(self._finalized_hash)
+        runtime, state = self.runtime_of(view), Overlay(view)
         return LoadedState(
             finalized=self.finalized,
-            aura_authorities=tuple(self.runtime.aura_authorities(state)),
-            grandpa_authorities=tuple(key for key, _ in self.runtime.grandpa_authorities(state)),
-            set_id=self.runtime.grandpa_set_id(state),
+            aura_authorities=tuple(runtime.aura_authorities(state)),
+            grandpa_authorities=tuple(key for key, _ in runtime.grandpa_authorities(state)),
+            set_id=runtime.grandpa_set_id(state),
             unfinalized=tuple(
                 sorted(
                     (
@@ -215,7 +220,12 @@ class Chain:
             self._outcomes[block_hash] = Outcome(header, extrinsics, built.commit)
             self._built = None
             return Executed(block_hash, Verdict.VALID)
-        timestamp = self.runtime.timestamp_of(list(extrinsics))
+        try:
+            state = self.state_at(header.parent_hash)
+            runtime = self.runtime_of(state)
+        except (UnknownBlock, StateDiscarded, UnknownVersion) as error:
+            return Executed(block_hash, Verdict.FAILED, str(error))
+        timestamp = runtime.timestamp_of(list(extrinsics))
         if wall_ms is not None and timestamp is not None:
             ahead_ms = timestamp - wall_ms
             if ahead_ms > TIMESTAMP_DRIFT_MAX_MS:
@@ -224,13 +234,11 @@ class Chain:
                 )
                 return Executed(block_hash, Verdict.TOO_EARLY, reason)
         try:
-            overlay = Overlay(self.state_at(header.parent_hash))
-            self.runtime.execute_block(overlay, Block(header, list(extrinsics)), self.signatures)
+            overlay = Overlay(state)
+            runtime.execute_block(overlay, Block(header, list(extrinsics)), self.signatures)
             commit = overlay.commit()
         except InvalidBlock as error:
             return Executed(block_hash, Verdict.INVALID, str(error))
-        except (UnknownBlock, StateDiscarded) as error:
-            return Executed(block_hash, Verdict.FAILED, str(error))
         self._outcomes[block_hash] = Outcome(header, extrinsics, commit)
         return Executed(block_hash, Verdict.VALID)
 
@@ -245,15 +253,16 @@ class Chain:
 
         Ends at the deadline, or when the block is full.
         """
-        runtime = self.runtime
-        overlay = Overlay(self.state_at(request.parent_hash))
+        state = self.state_at(request.parent_hash)
+        overlay = Overlay(state)
         included: list[bytes] = []
         try:
+            runtime = self.runtime_of(state)
             runtime.initialize_block(overlay, _new_header(request))
             for extrinsic in runtime.inherents(request.timestamp_ms):
                 runtime.apply_extrinsic(overlay, extrinsic, self.signatures)
                 included.append(extrinsic)
-        except (InvalidBlock, InvalidTransaction) as error:
+        except (InvalidBlock, InvalidTransaction, UnknownVersion) as error:
             # The clock went back behind the parent's time, for instance.
             return Built(request.slot, request.parent_hash, None, (), str(error))
         skipped = 0

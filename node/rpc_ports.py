@@ -22,6 +22,7 @@ from runtime.frame.executive import ApiError
 from runtime.primitives.block import Header
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.types import Hash
+from runtime.runtime import Runtime, UnknownVersion
 from runtime.state.overlay import Overlay
 
 _REFUSALS = {reason.code: reason for reason in Refusal}
@@ -83,6 +84,12 @@ class StateAdapter:
         except StateDiscarded as error:
             raise ports.StateUnavailable(str(error)) from error
 
+    def _runtime(self, view: StateView) -> Runtime:
+        try:
+            return self._chain.runtime_of(view)
+        except UnknownVersion as error:
+            raise ports.StateUnavailable(str(error)) from error
+
     async def storage(self, key: bytes, at: Hash | None) -> bytes | None:
         """The value under a raw key."""
         return self._view(at).get(key)
@@ -114,20 +121,19 @@ class StateAdapter:
 
     async def call(self, name: str, data: bytes, at: Hash | None) -> bytes:
         """A runtime API function on the state of a block."""
+        view = self._view(at)
         try:
-            return self._chain.runtime.call_api(Overlay(self._view(at)), name, data)
+            return self._runtime(view).call_api(Overlay(view), name, data)
         except ApiError as error:
             raise ports.CallFailed(str(error)) from error
 
     async def metadata(self, at: Hash | None) -> bytes:
         """Metadata V14 of the block's runtime."""
-        self._view(at)
-        return self._chain.runtime.metadata(14)
+        return self._runtime(self._view(at)).metadata(14)
 
     async def runtime_version(self, at: Hash | None) -> ports.RuntimeVersion:
         """The version of the block's runtime."""
-        self._view(at)
-        version = self._chain.runtime.version
+        version = self._runtime(self._view(at)).version
         return ports.RuntimeVersion(
             spec_name=version.spec_name,
             impl_name=version.impl_name,

@@ -56,7 +56,7 @@ from rpc.server import PortInUse, Server
 from rpc.stats import RpcStats
 from runtime.frame.extensions import InvalidTransaction
 from runtime.kernels.jit import warm_up
-from runtime.runtime import Runtime
+from runtime.runtime import UnknownVersion
 from runtime.state.overlay import Overlay
 
 log = logging.getLogger("node")
@@ -109,7 +109,7 @@ async def run_node(
 def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database) -> NodeParts:
     runtime = spec.runtime()
     chain = Chain.open(database, runtime, spec.genesis_storage(runtime), config.state_pruning)
-    _refuse_other_code(chain, runtime)
+    _refuse_other_code(chain)
     keystore = _keystore(config)
     rng = random.Random(draw_seed())
     pool = Pool(_validator(chain), extrinsic_hash, runtime.tags_of, clock.monotonic_ms)
@@ -193,16 +193,15 @@ async def _run(parts: NodeParts, task_status: trio.TaskStatus[NodeParts]) -> Non
 # --- building -------------------------------------------------------------------------------------
 
 
-def _refuse_other_code(chain: Chain, runtime: Runtime) -> None:
+def _refuse_other_code(chain: Chain) -> None:
     """`:code` names the runtime that made the state; another one would compute other states."""
-    found = chain.best_state().get(b":code")
-    if found != runtime.code():
+    try:
+        chain.runtime_of(chain.best_state())
+    except UnknownVersion as error:
         raise ConfigInvalid(
-            f"The chain runs another runtime than this program has: :code is "
-            f"{found.hex() if found is not None else 'missing'}, expected {runtime.code().hex()}. "
-            "Run the version of dret that made the chain, or begin a new one with another "
-            "--base-path."
-        )
+            f"The chain runs another runtime than this program has: {error}. Run the version of "
+            "dret that made the chain, or begin a new one with another --base-path."
+        ) from error
 
 
 def _keystore(config: NodeConfig) -> Keystore:
@@ -225,9 +224,10 @@ def _validator(chain: Chain) -> Callable[[bytes], Validity]:
     """What the pool asks: is this extrinsic valid at the best block?"""
 
     def validate(extrinsic: bytes) -> Validity:
-        overlay, best = Overlay(chain.best_state()), chain.best_hash
+        state, best = chain.best_state(), chain.best_hash
+        runtime, overlay = chain.runtime_of(state), Overlay(state)
         try:
-            return chain.runtime.validate_transaction(overlay, extrinsic, chain.signatures, best)
+            return runtime.validate_transaction(overlay, extrinsic, chain.signatures, best)
         except InvalidTransaction as error:
             if error.is_malformed:
                 raise MalformedExtrinsic(error.code_text) from error

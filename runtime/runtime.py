@@ -187,6 +187,27 @@ class Runtime:
             )
         return self
 
+    def of_code(self, code: bytes | None) -> "Runtime":
+        """The runtime of a state, by what it has under `:code`: blocks on it run under this one.
+
+        Raises `UnknownVersion` when this program does not have it.
+        """
+        if code == self.code():
+            return self
+        try:
+            info = CodeInfo.decode(code or b"")
+        except DecodeError as error:
+            raise UnknownVersion(f"the state does not say its version: {error}") from error
+        if info.spec_name != SPEC_NAME:
+            raise UnknownVersion(f"the state is one of {info.spec_name!r}, not of {SPEC_NAME!r}")
+        runtime = self.at(info.spec_version)
+        if runtime.code() != code:
+            raise UnknownVersion(
+                f"runtime version {info.spec_version} of the state has the metadata "
+                f"0x{info.metadata_hash.hex()}, this program's has others"
+            )
+        return runtime
+
     # --- blocks
 
     def initialize_block(self, overlay: Overlay, header: Header) -> None:

@@ -15,6 +15,7 @@ from runtime.primitives.block import Block, Digest, Header, PreRuntime, Seal
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import codec
 from runtime.primitives.types import Hash
+from runtime.runtime import UnknownVersion
 from runtime.state.overlay import Overlay
 from runtime.state.trie import extrinsics_root
 
@@ -22,6 +23,7 @@ Changes = dict[bytes, bytes | None]
 
 _CHANGES = codec(list[tuple[bytes, bytes | None]])
 TIME = b":time"
+LATER_CODE = b"later"
 
 
 def extrinsic_of(changes: Changes) -> bytes:
@@ -41,6 +43,11 @@ class KeyValueRuntime:
         self.executed = 0
         self._header: Header | None = None
         self._included: list[bytes] = []
+
+    def of_code(self, code: bytes | None) -> "KeyValueRuntime":
+        if code == LATER_CODE:
+            raise UnknownVersion("a later version is asked for")
+        return self
 
     def initialize_block(self, overlay: Overlay, header: Header) -> None:
         self._header, self._included = header, []

@@ -18,11 +18,12 @@ from node.database import Column
 from node.errors import DiskFailed, StorageUnusable
 from node.state_store import StateDiscarded
 from runtime.frame.validity import ExhaustsResources, Future
-from runtime.primitives.block import Header
+from runtime.primitives.block import Digest, Header
 from runtime.primitives.hashing import blake2_256
 from runtime.state.overlay import Overlay
 from tests.node.key_value_runtime import (
     GENESIS,
+    LATER_CODE,
     TIME,
     ChainHarness,
     KeyValueRuntime,
@@ -93,6 +94,18 @@ def test_a_block_of_somebody_else_is_executed(chain: ChainHarness) -> None:
 
     assert chain.execute(request).verdict is Verdict.VALID
     assert chain.runtime.executed == 1
+
+
+def test_a_state_of_a_later_version_stops_the_chain_and_says_why(chain: ChainHarness) -> None:
+    upgraded = chain.import_block(chain.genesis_hash, {b":code": LATER_CODE})
+
+    built = chain.build(upgraded, [], slot=2)
+    header = Header(upgraded, 2, bytes(32), bytes(32), Digest([]))
+    executed = chain.execute(effects.Execute(header.hash(), header, ()))
+
+    assert (built.header, built.reason) == (None, "a later version is asked for")
+    assert executed.verdict is Verdict.FAILED
+    assert executed.reason == "a later version is asked for"
 
 
 def test_a_wrong_state_root_is_invalid_and_says_why(chain: ChainHarness) -> None:

@@ -177,6 +177,24 @@ def test_versions_of_the_runtime_that_are_not_here_are_refused() -> None:
         runtime.at(99)
 
 
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (None, "does not say its version"),
+        (b"wasm", "does not say its version"),
+        (CodeInfo("other", SPEC_VERSION, bytes(32)).encode(), "one of 'other', not of"),
+        (CodeInfo(SPEC_NAME, SPEC_VERSION + 1, bytes(32)).encode(), "is asked for"),
+        (CodeInfo(SPEC_NAME, SPEC_VERSION, bytes(32)).encode(), "program's has others"),
+    ],
+)
+def test_a_state_of_other_code_is_refused(code: bytes | None, reason: str) -> None:
+    runtime = new_runtime()
+
+    assert runtime.of_code(runtime.code()) is runtime
+    with pytest.raises(UnknownVersion, match=reason):
+        runtime.of_code(code)
+
+
 def test_the_version_says_what_clients_look_for() -> None:
     version = new_runtime().version
 
