@@ -16,7 +16,7 @@ INSTALL := $(PIP) install --require-hashes --no-deps --no-build-isolation
 export NUMBA_CACHE_DIR ?= $(CURDIR)/.cache/numba
 export PYTHONHASHSEED ?= 0
 
-setup: $(VENV)/.setup
+setup: $(VENV)/.kernels
 
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; on Debian: apt install python3 python3-venv make"; exit 1; }
@@ -33,13 +33,17 @@ $(VENV)/.setup: requirements/runtime.txt pyproject.toml $(VENV)/.build
 	@echo "setup: dependencies of the node (hashed lock; about a minute)"
 	@$(INSTALL) -r requirements/runtime.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Again whenever a kernel changes: in a node it would take memory for good, and in each node anew.
+$(VENV)/.kernels: $(wildcard runtime/kernels/*.py) $(VENV)/.setup
 	@echo "setup: compiling the kernels once"
-	@$(BIN)/python -m runtime.kernels.jit
+	@$(BIN)/python -m runtime.kernels
 	@touch $@
 
 setup-test: $(VENV)/.test
 
-$(VENV)/.test: requirements/test.txt $(VENV)/.setup
+$(VENV)/.test: requirements/test.txt $(VENV)/.kernels
 	@echo "setup: dependencies of the tests"
 	@$(INSTALL) -r requirements/test.txt
 	@# libp2p needs trio-typing, which brings stubs of an old trio; they would hide trio's own types.

@@ -32,6 +32,7 @@ from node.database import Database
 from node.engine import Engine, Notifications
 from node.errors import ConfigInvalid, NodeError, PortTaken
 from node.heads import Heads
+from node.kernels import prepare_kernels
 from node.keystore import KEY_TYPES, Keystore, draw_seed, parse_node_key, write_private
 from node.lifeline import until_orphaned
 from node.metrics import Instruments, MetricsServer, Reading
@@ -55,7 +56,6 @@ from rpc.config import MIB, Limits, MethodSet, RpcConfig
 from rpc.server import PortInUse, Server
 from rpc.stats import RpcStats
 from runtime.frame.extensions import InvalidTransaction
-from runtime.kernels.jit import warm_up
 from runtime.runtime import UnknownVersion
 from runtime.state.overlay import Overlay
 
@@ -96,7 +96,7 @@ async def run_node(
             "Pass another one with --base-path."
         ) from error
     # A kernel that is compiled inside a block would hold up everything else for many seconds.
-    warm_up()
+    prepare_kernels()
     clock = SystemClock(config.wall_clock_offset_ms)
     database = Database.open(config.base_path / "db")
     try:

@@ -9,12 +9,13 @@ Compiled code is kept below `NUMBA_CACHE_DIR`, or in a checkout without that set
 `.cache/numba`, in a folder named by a digest of all kernel sources: numba itself looks at a
 function's own file only, so a changed callee would live on inside a cached caller.
 
-Importing this module costs about 0.3 s and 90 MB (numba). `python -m runtime.kernels.jit` compiles
-everything once.
+Importing this module costs about 0.3 s and 90 MB (numba). `python -m runtime.kernels` compiles
+everything once: 15 s, and 110 MB that stay with the process which does it.
 """
 
 import hashlib
 import importlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar, cast
@@ -29,7 +30,8 @@ HERE = Path(__file__).parent
 
 def cache_folder() -> str:
     """Where compiled code of exactly these sources is kept; empty: wherever numba likes."""
-    root = config.CACHE_DIR
+    # Not numba's own setting, which is this folder once the module was read.
+    root = os.environ.get("NUMBA_CACHE_DIR", "")
     checkout = HERE.parents[1]
     if not root and checkout.joinpath("pyproject.toml").exists():
         root = str(checkout.joinpath(".cache", "numba"))
@@ -39,7 +41,8 @@ def cache_folder() -> str:
     return str(Path(root).joinpath(digest.hexdigest())) if root else ""
 
 
-config.CACHE_DIR = cache_folder()
+CACHE_FOLDER = cache_folder()
+config.CACHE_DIR = CACHE_FOLDER
 
 KERNEL_MODULES = ("runtime.kernels.auction", "runtime.kernels.tree_flow")
 
@@ -76,11 +79,7 @@ def kernel(signature: str) -> Callable[[Callable[P, R]], Kernel[P, R]]:
 def warm_up() -> None:
     """Load or compile every kernel and call it once on a tiny instance.
 
-    A node does this before it joins consensus: about 0.5 s from the cache, some 10 s without.
+    A node does this before it joins consensus: about 0.5 s from the cache, some 15 s without.
     """
     for name in KERNEL_MODULES:
         importlib.import_module(name).warm_up()
-
-
-if __name__ == "__main__":
-    warm_up()
