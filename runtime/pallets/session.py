@@ -15,7 +15,6 @@ from runtime.frame import (
     AccountId,
     AuthorityId,
     FixedBytes,
-    MaxLen,
     Pallet,
     StorageValue,
     Struct,
@@ -46,8 +45,9 @@ class Config(frame.Config):
 
 
 class Session(Pallet[Config]):
-    validators: StorageValue[Annotated[list[AccountId], MaxLen(AUTHORITIES_MAX)]]
-    """Their accounts; fees go there."""
+    validators: StorageValue[list[AccountId]]
+    """Their accounts; fees go there. A plain list in metadata: clients that name a block's author
+    count it. As bounded as the keys, to which it is aligned."""
 
     current_index: StorageValue[U32]
     """Sessions since genesis."""
