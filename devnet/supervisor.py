@@ -157,14 +157,16 @@ class Supervisor:
 
     async def _pause_after_death(self, child: Child, process: trio.Process, lived_s: float) -> None:
         # Somebody who kills a process wants to see it come back, however often.
+        is_unusable = process.returncode == StorageUnusable.exit_code
         is_quick = lived_s < QUICK_DEATH_S and process.returncode != -signal.SIGKILL
-        child.quick_deaths = child.quick_deaths + 1 if is_quick else 0
+        # On a busy machine even a refusal takes its time.
+        child.quick_deaths = child.quick_deaths + 1 if is_quick or is_unusable else 0
         reason = f"{child.name} ended with code {process.returncode}"
         log.warning("%s; see %s", reason, child.log)
         # A configuration that cannot work does not get better by trying again; a database may have
         # been held by a process that was just ending, so it gets a second try.
         is_hopeless = process.returncode in (ConfigInvalid.exit_code, PortTaken.exit_code) or (
-            process.returncode == StorageUnusable.exit_code and child.quick_deaths > 1
+            is_unusable and child.quick_deaths > 1
         )
         if is_hopeless or child.quick_deaths >= QUICK_DEATHS_MAX:
             child.failed = f"{reason}: {last_line(child.log)}"
