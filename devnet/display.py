@@ -172,4 +172,5 @@ def _price(micro: int | None, volume_wh: int) -> str:
 
 
 def _share(ppm: int | None) -> str:
-    return f"{ppm / 10_000:.1f} %" if ppm is not None else "-"
+    # What is lost on the way is imported too, so with no local yield the share is just below zero.
+    return f"{max(ppm, 0) / 10_000:.1f} %" if ppm is not None else "-"

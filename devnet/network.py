@@ -5,6 +5,7 @@ the chain was made of is written beside it, so that a run with other options is 
 mixed into a chain of other data.
 """
 
+import hashlib
 import json
 import logging
 import signal
@@ -124,7 +125,7 @@ def prepare(options: DevnetOptions) -> Prepared:
     folder = options.folder
     scenario = load_scenario(options.data, options.scenario, options.window)
     spec_path, options_path = folder / SPEC_FILE, folder / OPTIONS_FILE
-    wanted = {"scenario": options.scenario, "window": options.window, "data": str(options.data)}
+    wanted = {"window": options.window, "data": digest_of_data(options)}
     is_resumed = spec_path.exists()
     if is_resumed:
         _refuse_other_options(folder, options_path, wanted)
@@ -140,20 +141,37 @@ def prepare(options: DevnetOptions) -> Prepared:
     )
 
 
+def digest_of_data(options: DevnetOptions) -> str:
+    """What the data are, wherever they lie: a hash of the files of the grid and the window."""
+    grid, window = options.scenario, options.window
+    names = (
+        f"grid_{grid}.csv",
+        f"transformer_{grid}.json",
+        f"assets_{grid}.csv",
+        f"profiles_{grid}_{window}.csv",
+        f"market_{window}.csv",
+    )
+    digest = hashlib.blake2b(digest_size=16)
+    for name in names:
+        digest.update((options.data / name).read_bytes())
+    return digest.hexdigest()
+
+
 def _refuse_other_options(folder: Path, path: Path, wanted: Mapping[str, str]) -> None:
     try:
         kept = json.loads(path.read_text())
     except (OSError, ValueError):
         kept = {}
-    other = [name for name in wanted if kept.get(name) != wanted[name]]
-    if other:
-        differences = ", ".join(
-            f"--{name} {kept.get(name, 'unknown')} (now {wanted[name]})" for name in other
-        )
-        raise ConfigInvalid(
-            f"The chain kept in {folder} was made with {differences}. Use the same options to "
-            "go on with it, or --fresh to remove it and begin a new one."
-        )
+    if kept.get("window") != wanted["window"]:
+        reason = f"--window {kept.get('window', 'unknown')} (now {wanted['window']})"
+    elif kept.get("data") != wanted["data"]:
+        reason = "other data of the same names"
+    else:
+        return
+    raise ConfigInvalid(
+        f"The chain kept in {folder} was made with {reason}. Use the same to go on with it, or "
+        "--fresh to remove it and begin a new one."
+    )
 
 
 def homes_command(options: DevnetOptions, nodes: list[NodePlan]) -> list[str]:
