@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from asyncclick.testing import CliRunner
 
-from devnet.dataset import BUNDLED
+import tests.golden
 from devnet.homes import Quote
 from devnet.replay import Replay, edge_use
 from devnet.scenario import Scenario, load_scenario
 from node.cli.replay import command
 from runtime.kernels.auction import send_for
+from runtime.version import SPEC_VERSION
 from tests.devnet.small_data import write_data
+from tests.golden.replays import LINE, RURAL, replay_of_line, replay_of_rural
 from tests.oracles import auction_reference as reference
 
 RESULT_FIELDS = {
@@ -32,6 +34,11 @@ RESULT_FIELDS = {
     "bill_tariff_only_nano",
     "seconds",
 }
+
+GOLDEN = json.loads(
+    (Path(tests.golden.__file__).parent / f"spec-{SPEC_VERSION}" / "replays.json").read_text()
+)
+"""State roots; see tests/golden for when they may change."""
 
 
 class Watched(Replay):
@@ -125,14 +132,19 @@ def test_without_a_trader_all_that_is_bought_is_local(scenario: Scenario) -> Non
 def test_equal_replays_end_in_equal_states(scenario: Scenario) -> None:
     first, again, other = (Replay(scenario, 1, wh).run() for wh in (60_000, 60_000, 0))
 
-    assert first.state_root == again.state_root
-    assert first.state_root != other.state_root
+    assert first.state_root == again.state_root != other.state_root
+
+
+@pytest.mark.slow
+def test_a_day_ends_in_the_state_that_every_python_comes_to(tmp_path: Path) -> None:
+    assert replay_of_line(tmp_path).run().state_root == GOLDEN[LINE]
 
 
 @pytest.mark.slow
 def test_a_week_on_the_rural_grid_binds_the_transformer_and_breaks_no_limit() -> None:
-    result = Replay(load_scenario(BUNDLED, "rural1", "spring"), 7, 60_000).run()
+    result = replay_of_rural().run()
 
+    assert result.state_root == GOLDEN[RURAL]
     assert result.edges_over_capacity == 0
     assert result.edges_binding > 0
     assert result.metered_overloads == 52  # as the reference power flow counts

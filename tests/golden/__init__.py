@@ -1,4 +1,4 @@
-"""What a version of the runtime must never change silently: its metadata, its genesis, its blocks.
+"""What a version of the runtime must never change silently: metadata, genesis, blocks, replays.
 
 One folder per `spec_version`. The files of a version that nodes run are not touched again: whoever
 changes what they hold raises `SPEC_VERSION` in `runtime/version.py` and runs

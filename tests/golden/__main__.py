@@ -3,8 +3,10 @@
 import json
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from runtime.version import SPEC_VERSION
+from tests.golden.replays import replay_roots
 from tests.golden.script import golden_chain, history, metadata_hex
 
 folder = Path(__file__).parent / f"spec-{SPEC_VERSION}"
@@ -17,4 +19,7 @@ chain = golden_chain()
 folder.mkdir(exist_ok=True)
 (folder / "metadata_v14.hex").write_text(metadata_hex(chain))
 (folder / "history.json").write_text(json.dumps(history(chain), indent=1) + "\n")
-print(f"wrote {folder.name}: metadata_v14.hex, history.json")
+with TemporaryDirectory() as data:
+    roots = replay_roots(Path(data))
+(folder / "replays.json").write_text(json.dumps(roots, indent=1) + "\n")
+print(f"wrote {folder.name}: metadata_v14.hex, history.json, replays.json")
