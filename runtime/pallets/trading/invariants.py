@@ -6,9 +6,11 @@ The numbers are those of docs/settlement.md, "Invariants". Deltas of disputes co
 from typing import TYPE_CHECKING
 
 from runtime.pallets.system import HOUSE
-from runtime.pallets.trading.accounting import HISTORY_INTERVALS
+from runtime.pallets.trading.accounting import HISTORY_INTERVALS, SETTLEMENTS_PER_BLOCK_MAX
+from runtime.pallets.trading.collateral import position_hold
 from runtime.pallets.trading.orders import INTERVALS_STORED_MAX, hold_of, position_of
 from runtime.pallets.trading.records import NO_BOOK, Book, Holding, Side
+from runtime.pallets.trading.settlement import Position
 
 if TYPE_CHECKING:
     from runtime.pallets.trading import Trading
@@ -79,16 +81,14 @@ def check_money(market: "Trading") -> None:
         assert rest == 0, f"the house holds {rest}"
     arrears = sum(amount for _, amount in market.arrears.items())
     assert arrears == market.receivables.get(), "arrears add up"
-    kept = sorted(market.settled_at.keys())
-    assert len(kept) <= HISTORY_INTERVALS, "the history is bounded"
+    assert len(list(market.settled_at.keys())) <= HISTORY_INTERVALS, "the history is bounded"
     assert market.totals.get().energy_residual_wh == 0, "every Wh is sold or bought once"
-    if kept:
-        check_settlement(market, market.settled_at[kept[-1]])
+    for interval in market.recent(SETTLEMENTS_PER_BLOCK_MAX):
+        check_settlement(market, interval)
 
 
-def check_settlement(market: "Trading", interval: int | None) -> None:
-    """The latest settlement sums to zero and keeps what traders are promised."""
-    assert interval is not None, "settlements are numbered without gaps"
+def check_settlement(market: "Trading", interval: int) -> None:
+    """A settlement sums to zero, was covered, and keeps what traders are promised."""
     record, lines = market.settlements[interval], market.lines[interval]
     assert record is not None and lines is not None, f"records of {interval}"
     amounts = sum(line.amount_nano for line in lines)
@@ -101,10 +101,13 @@ def check_settlement(market: "Trading", interval: int | None) -> None:
     for line in lines:
         bill = -line.amount_nano
         tariff = retail * line.import_wh - feed_in * line.export_wh
+        position = Position(line.payable_nano, line.buy_wh, line.sell_wh)
+        long_wh = max(0, max(position.net_wh, 0) - line.import_wh)
+        short_wh = max(0, max(-position.net_wh, 0) - line.export_wh)
+        owed_nano = line.payable_nano + record.imbalance_price * (short_wh - long_wh)
+        held_nano = position_hold(position, market.prices_of_zone())
+        assert held_nano >= owed_nano, f"{held_nano} was held for {owed_nano} in {interval}"
         if line.buy_wh == 0 == line.sell_wh:
             assert bill == tariff, f"a home without trade pays the tariff in {interval}"
         elif 0 in (line.buy_wh, line.sell_wh):
-            net_wh = line.buy_wh - line.sell_wh
-            long_wh = max(0, max(net_wh, 0) - line.import_wh)
-            short_wh = max(0, max(-net_wh, 0) - line.export_wh)
             assert bill <= tariff + spread * (long_wh + short_wh), f"bound of a bill in {interval}"
