@@ -123,7 +123,7 @@ class Author:
         if claimed is None or claimed[0] != slot:
             return
         public = aura.author_of(slot, best.aura_authorities)
-        if self._slot() != slot or slot <= best.slot or public != claimed[1]:
+        if public is None or self._slot() != slot or slot <= best.slot or public != claimed[1]:
             self._claimed = None
             return
         self._claimed = (slot, public, best.ref.hash)

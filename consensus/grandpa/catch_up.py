@@ -156,12 +156,20 @@ class CatchUps:
     def _count(self, round_: VoteRound, catch_up: CatchUp) -> set[Hash]:
         """Count what can be counted; the blocks that are missing."""
         missing: set[Hash] = set()
-        for stage, signed in _votes(catch_up):
+        # Twice: the second vote of a voter counts without its block, once the first is there.
+        for stage, signed in (*_votes(catch_up), *_votes(catch_up)):
             voter = self._set.voters.index(signed.id)
             assert voter is not None, "checked with the form"
             target = target_of(signed.message)
-            outcome = round_.import_vote(stage, voter, target, signed, self._around.view.parent_of)
-            if outcome is Imported.UNKNOWN_BLOCK and self._around.view.header(target.hash) is None:
+            outcome = round_.import_vote(
+                stage,
+                voter,
+                target,
+                signed,
+                self._around.view.parent_of,
+                is_settled=target.number <= self._around.view.finalized.number,
+            )
+            if outcome is Imported.UNKNOWN_BLOCK:
                 missing.add(target.hash)
         return missing
 

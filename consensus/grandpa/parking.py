@@ -80,14 +80,20 @@ class HeldVotes:
         """Forget the votes of older rounds."""
         self._votes = {key: votes for key, votes in self._votes.items() if key[0] >= round_number}
 
-    def drop_conflicting(self, finalized: BlockRef) -> None:
-        """Forget votes for unknown blocks at or below a finalized one: they can never be known."""
-        for key in list(self._votes):
-            votes = [vote for vote in self._votes[key] if vote.target.number > finalized.number]
-            if votes:
-                self._votes[key] = votes
-            else:
+    def take_voter(self, round_number: int, stage: int, voter: int) -> list[HeldVote]:
+        """Remove and return the votes of one voter and stage."""
+        return self._votes.pop((round_number, stage, voter), [])
+
+    def take_settled(self, finalized: BlockRef) -> list[HeldVote]:
+        """Remove and return the votes for blocks at or below the height of a finalized one."""
+        taken: list[HeldVote] = []
+        for key in sorted(self._votes):
+            votes = self._votes[key]
+            taken += [vote for vote in votes if vote.target.number <= finalized.number]
+            self._votes[key] = [vote for vote in votes if vote.target.number > finalized.number]
+            if not self._votes[key]:
                 del self._votes[key]
+        return taken
 
     def targets(self) -> Iterator[BlockRef]:
         """The blocks that votes wait for."""

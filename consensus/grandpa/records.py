@@ -45,7 +45,7 @@ class BlockLink(Struct):
 
 
 class RoundRecord(Struct):
-    """All votes of a completed round."""
+    """All votes of a round."""
 
     round: U64
     base_hash: Hash
@@ -62,6 +62,12 @@ class VoterRecord(Struct):
     round: U64
     completed: list[RoundRecord]
     """By rising round."""
+
+    current: RoundRecord
+    """What had come of `round` when this was written: at its begin and when a block became final.
+
+    After that the blocks of some votes may be gone, and then nobody could count them again.
+    """
 
 
 def own_votes_key(set_id: int, round_number: int) -> bytes:
@@ -115,5 +121,6 @@ def round_of(record: RoundRecord, voters: VoterSet) -> VoteRound:
         index = voters.index(signed.id)
         if index is not None:
             stage, target = stage_of(signed.message), target_of(signed.message)
-            round_.import_vote(stage, index, target, signed, parents.get)
+            # What was counted for the base for want of its block has no links.
+            round_.import_vote(stage, index, target, signed, parents.get, is_settled=True)
     return round_

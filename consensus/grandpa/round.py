@@ -6,6 +6,11 @@ below; a second vote for another target makes the voter an equivocator, who coun
 block; further ones are ignored. A second signature of the same vote is a duplicate: it proves
 nothing, since a signature scheme may have many signatures of one message.
 
+A vote may be for a block that nobody has any more, because it conflicts with what is final. Its
+second vote still makes its voter an equivocator. A first vote below the finalized height is
+settled: it counts for the base. That takes weight only from blocks below the finalized one, which
+are final whatever the round says, and without it a round could lack a vote for ever.
+
 Invariant: while at most f voters equivocate, the state is a function of the set of votes, not of
 their order. Beyond f no promise holds and `has_too_many_equivocators` is set.
 """
@@ -88,22 +93,32 @@ class Round(Generic[S]):
         return self.graph.base
 
     def import_vote(
-        self, stage: int, voter: int, target: BlockRef, signed: S, parent_of: ParentOf
+        self,
+        stage: int,
+        voter: int,
+        target: BlockRef,
+        signed: S,
+        parent_of: ParentOf,
+        is_settled: bool = False,
     ) -> Imported:
-        """Count a vote whose signature has been checked."""
+        """Count a vote whose signature has been checked.
+
+        `is_settled` says that the target, should it be unknown, can never be above what is final.
+        """
         votes = self._votes[stage].setdefault(voter, [])
         if any(vote.target == target for vote in votes):
             return Imported.DUPLICATE
         if len(votes) >= VOTES_PER_VOTER_MAX:
             return Imported.IGNORED
-        if not self.graph.insert(target, parent_of):
+        is_known = self.graph.insert(target, parent_of)
+        if not is_known and not is_settled and not votes:
             return Imported.UNKNOWN_BLOCK
 
         votes.append(CountedVote(voter, target, signed))
         self._state = None
         if len(votes) == 1:
             self._voted[stage] |= 1 << voter
-            self.graph.add_vote(target.hash, stage, voter)
+            self.graph.add_vote(target.hash if is_known else self.base.hash, stage, voter)
             return Imported.COUNTED
         self._equivocated[stage] |= 1 << voter
         return Imported.EQUIVOCATION

@@ -111,34 +111,40 @@ class Voter:
         self.commits.load(justification)
         stored = column.get(ROUNDS_KEY)
         record = None if stored is None else VoterRecord.decode(stored)
-        if record is not None and record.set_id == self.authorities.set_id and record.completed:
+        if record is not None and record.set_id == self.authorities.set_id:
             voters = self.authorities.voters
             self._completed = [round_of(completed, voters) for completed in record.completed]
-            self._round = VoteRound(record.round, voters, _base_after(self._completed[-1]))
+            self._round = round_of(record.current, voters)
+            self._heard_ms = self._since_ms if self._round.voted(PREVOTE) else None
         if self._book is None:
             return
         self._book.load(column)
+        book = self._book
         for mark in marks:
-            if mark.public == self._book.public:
-                self._heed(self._book, mark)
-        if self._book is not None:
-            for signed in self._book.of(self._round.number):
-                self._import(self._held(self._round.number, signed), None)
+            if mark.public == book.public and not self._heed(book, mark):
+                self._book = None
+                return
+        for signed in book.of(self._round.number):
+            self._import(self._held(self._round.number, signed), None)
 
-    def _heed(self, book: OwnVoteBook, mark: SignerMark) -> None:
-        """Compare what the signer has signed with what the database knows of."""
+    def _heed(self, book: OwnVoteBook, mark: SignerMark) -> bool:
+        """Compare what the signer has signed with what the database knows of.
+
+        False when the database is older than the signer: it was rolled back.
+        """
         ours = (self.authorities.set_id, self._round.number)
         if (mark.set_id, mark.round) > ours:
-            self._book = None
             self._out.alarm(
                 AlarmKind.ROLLED_BACK,
                 f"the signer's mark is set {mark.set_id} round {mark.round}, the database has set "
                 f"{ours[0]} round {ours[1]}: 0x{book.public.hex()} votes again in the next set",
             )
-        elif (mark.set_id, mark.round) == ours:
+            return False
+        if (mark.set_id, mark.round) == ours:
             operation = book.adopt(mark)
             if operation is not None:
                 self._out.persist_synced([operation], lambda _: None)
+        return True
 
     def stop(self) -> None:
         """Never vote nor conclude anything again."""
@@ -238,7 +244,11 @@ class Voter:
 
     def finalized(self) -> None:
         """The finalized block is another one."""
-        self._parked.drop_conflicting(self._around.view.finalized)
+        if self._is_tracking:
+            for vote in self._parked.take_settled(self._around.view.finalized):
+                self._import(vote, None)
+            # In one batch with the finality that makes blocks of some votes disappear.
+            self._out.persist_synced([self._record()], lambda _: None)
         self._say_soon()
 
     # --- saying where we stand
@@ -336,9 +346,11 @@ class Voter:
 
     def _cast_done(self, number: int, signed: SignedMessage) -> None:
         """Our vote is durable: count it and send it."""
+        if number != self._round.number:
+            # The round ended without it, and its record is stored without it.
+            return
         vote = self._held(number, signed)
-        if number >= self._round.number - len(self._completed):
-            self._import(vote, None)
+        self._import(vote, None)
         message = Vote(number, self.authorities.set_id, signed)
         self._around.gossip.push(message, vote.stage, vote.voter)
 
@@ -529,17 +541,33 @@ class Voter:
         round_ = self._round_numbered(vote.round)
         if round_ is None:
             return
-        outcome = round_.import_vote(
-            vote.stage, vote.voter, vote.target, vote.signed, self._around.view.parent_of
-        )
+        is_settled = vote.target.number <= self._around.view.finalized.number
+        outcome = self._count(round_, vote, is_settled)
+        place = (vote.round, vote.stage, vote.voter)
         if outcome is Imported.UNKNOWN_BLOCK:
-            if vote.target.number > self._around.view.finalized.number and self._parked.add(vote):
+            if self._parked.add(vote):
                 self._around.want(vote.target.hash, peer)
-            return
+            if not self._parked.is_full(*place):
+                return
+        if outcome in (Imported.UNKNOWN_BLOCK, Imported.COUNTED):
+            # With two votes of a voter in hand, their blocks need not be known.
+            for parked in self._parked.take_voter(*place):
+                self._count(round_, parked, is_settled=True)
         if round_ is not self._round:
             self._is_record_old = True
         elif self._heard_ms is None:
             self._heard_ms = self._out.now_ms
+
+    def _count(self, round_: VoteRound, vote: HeldVote, is_settled: bool) -> Imported:
+        """Count a vote in its round; an equivocation is told."""
+        outcome = round_.import_vote(
+            vote.stage,
+            vote.voter,
+            vote.target,
+            vote.signed,
+            self._around.view.parent_of,
+            is_settled,
+        )
         if outcome is Imported.EQUIVOCATION:
             first, second = round_.votes_of(vote.stage, vote.voter)
             self._out.alarm(
@@ -548,6 +576,7 @@ class Voter:
                 f"{vote.round} of set {self.authorities.set_id}: "
                 f"0x{first.signed.encode().hex()} and 0x{second.signed.encode().hex()}",
             )
+        return outcome
 
     def _adopt_own(self, vote: HeldVote) -> None:
         """A vote of our own key that we do not know of: made before our database was lost.
@@ -586,6 +615,7 @@ class Voter:
             self.authorities.set_id,
             self._round.number,
             [record_of(completed) for completed in self._completed],
+            record_of(self._round),
         )
         return PutVoter(ROUNDS_KEY, record.encode())
 

@@ -193,8 +193,14 @@ class SimSigner:
             self.payloads = {k: v for k, v in self.payloads.items() if k[0] != request.public}
         message = Message.decode(request.payload[:37])
         signed = SignedMessage(message, signature, request.public)
-        stage = ("prevote", "precommit", "propose")[request.stage]
-        self.marks[request.public] = replace(mark, **{stage: signed})
+        match request.stage:
+            case 0:
+                mark = replace(mark, prevote=signed)
+            case 1:
+                mark = replace(mark, precommit=signed)
+            case _:
+                mark = replace(mark, propose=signed)
+        self.marks[request.public] = mark
         self.payloads[request.public, request.stage] = (request.payload, signature)
         return events.Signed(request.request_id, signature)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from consensus import aura, events
-from consensus.effects import AlarmKind, RequestBlocks
+from consensus.effects import AlarmKind, Announce, RequestBlocks
 from consensus.events import MessageReceived, PeerStatus, Role, SyncBlock
 from consensus.grandpa.vote_graph import BlockRef
 from consensus.pipeline import CANDIDATES_MAX, ORPHANS_PER_PEER_MAX
@@ -269,7 +269,7 @@ def test_two_thousand_orphans_of_one_peer_take_little_room() -> None:
         header = make_block(header, slot, "v1")
         announce(node, header)
 
-    pipeline = node.live._pipeline  # type: ignore[attr-defined] # pyright: ignore
+    pipeline = node.live._pipeline
     assert len(list(pipeline.candidates())) <= ORPHANS_PER_PEER_MAX + 2
     assert len(list(pipeline.candidates())) < CANDIDATES_MAX
     assert_grows(network)
@@ -381,9 +381,9 @@ def test_votes_for_blocks_that_do_not_exist_are_bounded_and_harmless() -> None:
         for ahead in (0, 1):
             tell(node, signed("v3", target, node.live.status.round + ahead))
 
-    voter = node.live._voter  # type: ignore[attr-defined] # pyright: ignore
-    assert len(voter._parked) <= 2  # pyright: ignore
-    assert len(voter._next_votes) <= 2  # pyright: ignore
+    voter = node.live._voter
+    assert len(voter._parked) <= 2
+    assert len(voter._next_votes) <= 2
     assert_grows(network)
 
 
@@ -536,3 +536,69 @@ def test_a_catch_up_that_was_not_asked_for_or_is_false_is_refused() -> None:
     assert is_reported(node, "not asked for")
     assert node.live.status.round < round_number
     assert_grows(network)
+
+
+def corrupt(network: Network, name: str, victims: tuple[str, ...]) -> None:
+    """Make a validator author and vote differently towards some of the others."""
+    culprit = network[name]
+    culprit.is_honest = False
+
+    def other_block(header: Header) -> Header:
+        slot = aura.slot_of(header) or 0
+        parent = culprit.disk.now.headers[header.parent_hash]
+        twin = make_block(parent, slot, name, (b"twin",))
+        culprit.disk.now.headers[twin.hash()] = twin
+        culprit.disk.now.bodies[twin.hash()] = (b"twin",)
+        return twin
+
+    def two_faced(sender: str, to: str, message: object) -> bool:
+        if sender != name or to not in victims:
+            return False
+        event: events.Event
+        if isinstance(message, Announce):
+            slot = aura.slot_of(message.header) or 0
+            if aura.author_of(slot, network.authorities) != culprit.key:
+                return False
+            event = events.HeaderSeen(culprit.id, other_block(message.header), True)
+        elif isinstance(message, Vote) and message.message.id == culprit.key:
+            vote = message.message.message
+            header = culprit.disk.now.headers.get(getattr(vote, "target_hash", b""))
+            if not isinstance(vote, Prevote | Precommit) or not header or header.number == 0:
+                return False
+            siblings = [
+                h
+                for h in culprit.disk.now.headers.values()
+                if h.parent_hash == header.parent_hash and h != header
+            ]
+            target = siblings[0] if siblings else culprit.disk.now.headers[header.parent_hash]
+            other = type(vote)(target.hash(), target.number)
+            event = MessageReceived(culprit.id, signed(name, other, message.round))
+        else:
+            return False
+        network.at(20, lambda: network[to].handle(event))
+        return True
+
+    network.filters.append(two_faced)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_validator_that_doubles_blocks_and_votes_does_not_stop_finality(seed: int) -> None:
+    network = Network(seed, full=1)
+    for a in network.nodes:
+        for b in network.nodes:
+            network.link(a, b).loss_percent = 2 * (seed % 2)
+    corrupt(network, "v3", ("v1",) if seed < 2 else ("v0", "v2"))
+    network.start()
+
+    network.run(120)
+
+    honest = [node for node in network.running if node.name != "v3"]
+    assert min(node.finalized for node in honest) >= 35
+    alarms = {a.kind for node in honest for a in node.alarms}
+    assert AlarmKind.EQUIVOCATION in alarms
+    assert AlarmKind.SAFETY not in alarms
+    network.kill("v0", "v1", "v2")
+    network.start("v0", "v1", "v2")
+    before = min(node.finalized for node in honest)
+    network.run(30)
+    assert min(node.finalized for node in honest) >= before + 5

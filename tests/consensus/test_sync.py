@@ -59,7 +59,7 @@ def asked(node: Node, block_hash: Hash) -> list[bytes]:
 
 
 def candidates(node: Node) -> int:
-    return len(list(node.live._pipeline.candidates()))  # type: ignore[attr-defined] # pyright: ignore
+    return len(list(node.live._pipeline.candidates()))
 
 
 def test_a_body_that_does_not_come_is_asked_of_another_peer_soon() -> None:
@@ -231,17 +231,17 @@ def test_a_block_that_no_peer_gives_is_forgotten() -> None:
 
 def test_wants_are_bounded_and_new_ones_replace_those_nobody_satisfies() -> None:
     _, node = lone_node()
-    sync = node.live._sync  # type: ignore[attr-defined] # pyright: ignore
+    sync = node.live._sync
     for i in range(WANTS_MAX + 50):
         sync.want(i.to_bytes(32, "big"), None)
-    assert len(sync._wants) == WANTS_MAX  # pyright: ignore
-    assert WANTS_MAX.to_bytes(32, "big") in sync._wants  # pyright: ignore
+    assert len(sync._wants) == WANTS_MAX
+    assert WANTS_MAX.to_bytes(32, "big") in sync._wants
 
     for i in range(WANTS_MAX):
         sync.want(i.to_bytes(32, "big"), b"a")
     sync.want(b"n" * 32, None)
 
-    assert len(sync._wants) == WANTS_MAX  # pyright: ignore
+    assert len(sync._wants) == WANTS_MAX
 
 
 def test_headers_of_the_future_are_parked_up_to_a_bound_nearest_first() -> None:
@@ -254,7 +254,7 @@ def test_headers_of_the_future_are_parked_up_to_a_bound_nearest_first() -> None:
         )
 
     assert candidates(node) == PARKED_MAX
-    slots = [c.digest.slot for c in node.live._pipeline.candidates()]  # type: ignore[attr-defined] # pyright: ignore
+    slots = [c.digest.slot for c in node.live._pipeline.candidates()]
     assert max(slots) - slot <= PARKED_MAX + 10
 
 
@@ -297,7 +297,7 @@ def test_bodies_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
 
     answer(node, node.requests[0], *blocks)
 
-    held = [c for c in node.live._pipeline.candidates() if c.extrinsics]  # type: ignore[attr-defined] # pyright: ignore
+    held = [c for c in node.live._pipeline.candidates() if c.extrinsics]
     assert len(held) == 2
     network.run(1)
     assert node.best == 2
@@ -319,13 +319,10 @@ def test_what_claims_another_height_than_its_relatives_is_bad() -> None:
     assert "number 7 above 2" in node.reports[-1].reason
     announce(node, b"a", skewed)
     assert "announced a bad block" in node.reports[-1].reason
-    other = Header(blocks[1].hash(), 9, *_rest(blocks[2]))
+    last = blocks[2]
+    other = Header(last.parent_hash, 9, last.state_root, last.extrinsics_root, last.digest)
     announce(node, b"a", other)
     assert "number 9 above 2" in node.reports[-1].reason
-
-
-def _rest(header: Header) -> tuple[Hash, Hash, object]:
-    return header.state_root, header.extrinsics_root, header.digest
 
 
 def test_a_block_is_taken_once_however_many_announce_it() -> None:

@@ -212,11 +212,17 @@ def _wrong_signature(parts: Parts) -> None:
     )
 
 
+def _two_numbers(parts: Parts) -> None:
+    parts.precommits[1:] = [precommit(1, 1, 22), precommit(2, 1)]
+    parts.headers = []
+
+
 def _set(name: str, value: object) -> Callable[[Parts], None]:
     return lambda parts: setattr(parts, name, value)
 
 
-SPOIL: dict[str, tuple[Callable[[Parts], object], str]] = {
+Spoiler = Callable[[Parts], object]
+SPOIL: dict[str, tuple[Spoiler, str]] = {
     "too few": (lambda p: p.precommits.pop(), "2 precommits"),
     "too many": (lambda p: p.precommits.append(precommit(3, 3)), "4 precommits"),
     "none": (lambda p: p.precommits.clear(), "0 precommits"),
@@ -236,7 +242,7 @@ SPOIL: dict[str, tuple[Callable[[Parts], object], str]] = {
     "fork": (
         lambda p: (
             p.precommits.__setitem__(0, precommit(0, 4)),
-            p.headers.append(CHAIN.headers[4]),
+            p.headers.__setitem__(1, CHAIN.headers[4]),
         ),
         "target itself",
     ),
@@ -248,13 +254,7 @@ SPOIL: dict[str, tuple[Callable[[Parts], object], str]] = {
         lambda p: p.precommits.__setitem__(2, precommit(2, 3, 24)),
         "is called number",
     ),
-    "two numbers of the target": (
-        lambda p: (
-            p.precommits.__setitem__(slice(1, 3), [precommit(1, 1, 22), precommit(2, 1)]),
-            p.headers.clear(),
-        ),
-        "another number",
-    ),
+    "two numbers of the target": (_two_numbers, "another number"),
 }
 
 

@@ -170,3 +170,35 @@ def test_more_than_f_equivocators_are_noticed() -> None:
             cast(round_, tree, PRECOMMIT, (voter, block))
 
     assert round_.has_too_many_equivocators
+
+
+def test_the_second_vote_of_a_voter_counts_without_its_block() -> None:
+    tree = Tree([0, 0])
+    round_ = new_round(4, tree)
+    cast(round_, tree, PREVOTE, (0, 1))
+
+    gone = BlockRef(b"?" * 32, 50)
+    outcome = round_.import_vote(PREVOTE, 0, gone, "signed", tree.parent_of)
+
+    assert outcome is Imported.EQUIVOCATION
+    assert round_.weight(tree.refs[1].hash, PREVOTE) == 1
+    for voter in (1, 2):
+        cast(round_, tree, PREVOTE, (voter, 1))
+    assert round_.state.ghost == tree.refs[1]
+
+
+def test_a_settled_vote_for_a_block_that_is_gone_counts_for_the_base_alone() -> None:
+    tree = Tree([0, 0])
+    round_ = new_round(4, tree)
+    for voter in (0, 1):
+        cast(round_, tree, PREVOTE, (voter, 1))
+    assert round_.state.ghost is None
+
+    gone = BlockRef(b"?" * 32, 11)
+    outcome = round_.import_vote(PREVOTE, 2, gone, "signed", tree.parent_of, is_settled=True)
+
+    assert outcome is Imported.COUNTED
+    assert round_.has_vote(PREVOTE, 2, gone)
+    assert round_.weight(tree.refs[0].hash, PREVOTE) == 3
+    assert round_.weight(tree.refs[1].hash, PREVOTE) == 2
+    assert round_.state.ghost == tree.refs[0]

@@ -114,7 +114,9 @@ def record_of_round(network: Network, number: int) -> VoterRecord:
         for stage, message in enumerate((Prevote(genesis, 0), Precommit(genesis, 0))):
             signature = sign(key, vote_payload(message, number, 0))
             votes[stage].append(SignedMessage(message, signature, key))
-    return VoterRecord(0, number + 1, [RoundRecord(number, genesis, 0, [], *votes)])
+    completed = RoundRecord(number, genesis, 0, [], *votes)
+    current = RoundRecord(number + 1, genesis, 0, [], [], [])
+    return VoterRecord(0, number + 1, [completed], current)
 
 
 def test_an_empty_node_catches_up_with_a_network_in_round_one_million() -> None:
@@ -182,7 +184,7 @@ def test_a_false_catch_up_is_refused(fault: str) -> None:
     node = network["v0"]
     status = node.live.status
     number, final = status.round + 4, status.finalized
-    packet = network["v1"].live._voter.packet()  # type: ignore[attr-defined] # pyright: ignore
+    packet = network["v1"].live._voter.packet()
     ahead = NeighbourV2(
         number + 1,
         0,
@@ -266,7 +268,7 @@ def test_a_proposal_counts_only_from_the_primary_and_once() -> None:
     node = network["v0"]
     number, best = node.live.status.round, node.live.status.best
     voters = sorted(network.authorities)
-    voter = node.live._voter  # type: ignore[attr-defined] # pyright: ignore
+    voter = node.live._voter
 
     def propose(key: bytes, height: int, ahead: int = 0) -> None:
         message = PrimaryPropose(best.hash, height)
@@ -275,13 +277,13 @@ def test_a_proposal_counts_only_from_the_primary_and_once() -> None:
         node.handle(MessageReceived(b"v1", vote))
 
     propose(voters[(number + 1) % 4], best.number)
-    assert voter._hint is None  # pyright: ignore
+    assert voter._hint is None
     propose(voters[number % 4], best.number)
     propose(voters[number % 4], best.number + 7)
-    assert voter._hint == best  # pyright: ignore
+    assert voter._hint == best
     for _ in range(3):
         propose(voters[(number + 1) % 4], best.number, ahead=1)
-    assert len(voter._next_votes) == 1  # pyright: ignore
+    assert len(voter._next_votes) == 1
 
 
 def test_another_set_takes_over_at_a_handoff_and_survives_restarts() -> None:
@@ -343,3 +345,71 @@ def test_records_hold_the_links_of_their_votes() -> None:
         assert all(isinstance(link, BlockLink) for link in completed.links)
         for signed in (*completed.prevotes, *completed.precommits):
             assert getattr(signed.message, "target_hash", None) in known
+
+
+def signed_vote(name: str, message: Prevote | Precommit, round_number: int) -> Vote:
+    key = key_of(name)
+    signature = sign(key, vote_payload(message, round_number, 0))
+    return Vote(round_number, 0, SignedMessage(message, signature, key))
+
+
+def test_votes_for_a_branch_that_is_gone_still_count_after_a_restart() -> None:
+    # v3 is dead, so the votes of all others are needed. v1's prevote is for a branch that loses.
+    network = Network().start()
+    network.run(20)
+    network.kill("v3")
+    network.run(20)
+    node = network["v0"]
+    assert network.run(10, until=lambda: node.live.status.precommitted == 1)
+    number, final = node.live.status.round, node.live.status.finalized
+    gone = Prevote(b"g" * 32, final.number)
+
+    voter = node.live._voter
+    before = voter._round.voted(0).bit_count()
+    node.handle(MessageReceived(b"v1", signed_vote("v3", gone, number)))
+
+    assert voter._round.voted(0).bit_count() == before + 1
+    assert len(voter._parked) == 0
+
+
+def test_what_had_been_voted_when_a_block_became_final_survives_a_restart() -> None:
+    network = Network().start()
+    network.run(20)
+    node = network["v0"]
+    branch = Prevote(b"b" * 32, node.best + 1)
+    known = Prevote(node.live.status.best.hash, node.best)
+    number = node.live.status.round
+    # Two votes of one voter, one of them for a block that nobody has.
+    network.kill("v3")
+    node.handle(MessageReceived(b"v1", signed_vote("v3", branch, number + 1)))
+    node.handle(MessageReceived(b"v1", signed_vote("v3", known, number + 1)))
+    assert network.run(10, until=lambda: node.live.status.round == number + 2)
+    network.run(1)
+
+    record = VoterRecord.decode(node.disk.durable.voter[ROUNDS_KEY])
+
+    stored = [
+        signed.message
+        for completed in (*record.completed, record.current)
+        for signed in completed.prevotes
+        if signed.id == key_of("v3")
+    ]
+    assert branch in stored
+    assert known in stored
+    network.kill("v0")
+    network.start("v0")
+    assert_grows(network)
+
+
+def test_two_votes_for_unknown_blocks_make_an_equivocator() -> None:
+    network = Network().start()
+    network.run(20)
+    node, number = network["v0"], network["v0"].live.status.round
+    network.kill("v3")
+
+    for mark in (b"x", b"y"):
+        vote = signed_vote("v3", Prevote(mark * 32, 1_000), number)
+        node.handle(MessageReceived(b"v1", vote))
+
+    assert AlarmKind.EQUIVOCATION in {alarm.kind for alarm in node.alarms}
+    assert_grows(network)
