@@ -53,9 +53,9 @@ async def run_network(
 ) -> None:
     """Run a network until it is told to stop. Raises `NodeError` when it cannot run on."""
     check_options(options)
+    if config_out is not None and not config_out.resolve().parent.is_dir():
+        raise ConfigInvalid(f"--config-out {config_out}: there is no folder of this file.")
     await clear_remains(options.folder)
-    if options.fresh:
-        supervisor.purge(options.folder)
     prepared = prepare(options)
     nodes, guard = reserve_nodes()
     board, ready = Board.of(nodes), trio.Event()
@@ -119,11 +119,17 @@ async def clear_remains(folder: Path) -> None:
 
 
 def prepare(options: DevnetOptions) -> Prepared:
-    """Make the network's folder, or check that the one from before is of the same options."""
+    """Make the network's folder, or check that the one from before is of the same options.
+
+    The old one is removed, if that is wanted, once the new one is sure to work.
+    """
     from devnet.scenario import load_scenario
 
     folder = options.folder
     scenario = load_scenario(options.data, options.scenario, options.window)
+    text = scenario.chain_spec().encode()
+    if options.fresh:
+        supervisor.purge(folder)
     spec_path, options_path = folder / SPEC_FILE, folder / OPTIONS_FILE
     wanted = {"window": options.window, "data": digest_of_data(options)}
     is_resumed = spec_path.exists()
@@ -132,7 +138,7 @@ def prepare(options: DevnetOptions) -> Prepared:
     else:
         folder.mkdir(parents=True, exist_ok=True)
         options_path.write_text(json.dumps(wanted, indent=1) + "\n")
-        spec_path.write_text(scenario.chain_spec().encode())
+        spec_path.write_text(text)
     spec = json.loads(spec_path.read_bytes())
     return Prepared(
         [Account(*account) for account in scenario.accounts()],
@@ -158,10 +164,11 @@ def digest_of_data(options: DevnetOptions) -> str:
 
 
 def _refuse_other_options(folder: Path, path: Path, wanted: Mapping[str, str]) -> None:
+    kept: dict[str, str] = {}
     try:
         kept = json.loads(path.read_text())
     except (OSError, ValueError):
-        kept = {}
+        pass  # then it is of unknown options, which are not these
     if kept.get("window") != wanted["window"]:
         reason = f"--window {kept.get('window', 'unknown')} (now {wanted['window']})"
     elif kept.get("data") != wanted["data"]:
