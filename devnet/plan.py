@@ -16,6 +16,7 @@ GUARD_PORT = 9943  # held by the supervisor, below the nodes' RPC ports
 PORT_BLOCK_STEP = 100
 PORT_BLOCKS_MAX = 20  # how many blocks of ports are tried before giving up
 WINDOWS = ("spring", "summer", "winter")
+TRADER_WH_MAX = 2**26 - 1  # of one order, as the market has it; numpy is not loaded for that
 VALIDATORS = (
     ("alice", "Utility North", "//Alice"),
     ("bob", "Utility South", "//Bob"),
@@ -143,8 +144,10 @@ def check_options(options: DevnetOptions) -> None:
         raise ConfigInvalid(
             f"There is no window {options.window!r}; choose one of {', '.join(WINDOWS)}."
         )
-    if options.trader_wh < 0:
-        raise ConfigInvalid(f"--trader-wh is {options.trader_wh}; it must be 0 (off) or more Wh.")
+    if not 0 <= options.trader_wh <= TRADER_WH_MAX:
+        raise ConfigInvalid(
+            f"--trader-wh is {options.trader_wh}; it must be from 0 (off) to {TRADER_WH_MAX} Wh."
+        )
     grids = sorted(path.stem.removeprefix("grid_") for path in options.data.glob("grid_*.csv"))
     if options.scenario not in grids:
         raise ConfigInvalid(

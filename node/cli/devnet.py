@@ -12,7 +12,7 @@ from rich.console import Console
 
 from devnet import control, processes, supervisor
 from devnet.network import READY_S, run_network
-from devnet.plan import WINDOWS, DevnetOptions
+from devnet.plan import TRADER_WH_MAX, WINDOWS, DevnetOptions
 from node.errors import NodeError, NodeUnreachable, TimedOut
 from node.log import configure_logging
 
@@ -30,7 +30,9 @@ def group() -> None:
 @click.option("--scenario", default="semiurb4", show_default=True, help="A grid of the data.")
 @click.option("--window", type=click.Choice(WINDOWS), default="spring", show_default=True)
 @click.option("--data", type=click.Path(path_type=Path), help="A folder in the data's format.")
-@click.option("--trader-wh", type=click.IntRange(0), default=60_000, show_default=True)
+@click.option(
+    "--trader-wh", type=click.IntRange(0, TRADER_WH_MAX), default=60_000, show_default=True
+)
 @click.option("--config-out", type=click.Path(path_type=Path), help="Writes nodes and accounts.")
 @click.option("--no-tui", is_flag=True, help="Lines instead of a live table.")
 async def up(

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import asyncclick as click
 
-from devnet.plan import WINDOWS
-from runtime.kernels.auction import QUANTITY_MAX
+from devnet.plan import TRADER_WH_MAX, WINDOWS
 
 if TYPE_CHECKING:
     from devnet.replay import ReplayResult
@@ -23,7 +22,7 @@ DAYS_MAX = 366
 @click.option("--data", type=click.Path(path_type=Path), help="A data folder; default: bundled.")
 @click.option(
     "--trader-wh",
-    type=click.IntRange(0, QUANTITY_MAX),
+    type=click.IntRange(0, TRADER_WH_MAX),
     default=60_000,
     show_default=True,
     help="What the wholesale trader buys and sells per interval at most; 0 switches it off.",

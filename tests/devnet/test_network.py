@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from devnet import network
-from devnet.network import SPEC_FILE, homes_command, prepare, wait_until_ready
+from devnet.network import SPEC_FILE, homes_command, prepare, run_network, wait_until_ready
 from devnet.plan import DevnetOptions, plan_nodes
 from devnet.status import Board
 from node.errors import ConfigInvalid, NodeError
@@ -54,6 +55,28 @@ def test_the_data_may_move_but_not_change(options: DevnetOptions, tmp_path: Path
         file.write("\n")
     with pytest.raises(ConfigInvalid, match="other data of the same names"):
         prepare(replace(options, data=moved))
+
+
+def test_a_fresh_start_with_bad_data_keeps_the_chain_of_before(
+    options: DevnetOptions, tmp_path: Path
+) -> None:
+    prepare(options)
+    text = (options.folder / SPEC_FILE).read_bytes()
+    damaged = tmp_path / "damaged"
+    shutil.copytree(options.data, damaged)
+    (damaged / "market_spring.csv").write_text("slot\n")
+
+    with pytest.raises(ConfigInvalid, match="column price_ueur_kwh missing"):
+        prepare(replace(options, data=damaged, fresh=True))
+    assert (options.folder / SPEC_FILE).read_bytes() == text
+    assert not prepare(replace(options, fresh=True)).is_resumed
+
+
+async def test_a_config_file_without_a_folder_is_refused_before_anything_starts(
+    options: DevnetOptions, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigInvalid, match="there is no folder of this file"):
+        await run_network(options, tmp_path / "no" / "config.json", Console(), is_live=False)
 
 
 def test_the_homes_talk_to_the_prosumers_nodes(options: DevnetOptions) -> None:

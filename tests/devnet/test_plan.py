@@ -8,6 +8,7 @@ import trio
 from devnet.plan import DevnetOptions, check_options, plan_nodes, reserve_nodes
 from devnet.supervisor import node_command
 from node.errors import ConfigInvalid
+from runtime.kernels.auction import QUANTITY_MAX
 
 
 def test_the_plan_has_four_validators_and_two_full_nodes_on_known_ports() -> None:
@@ -58,6 +59,7 @@ def test_validators_know_each_other_and_full_nodes_know_everybody() -> None:
         (DevnetOptions(data=Path("nowhere")), "no grid_NAME.csv at all"),
         (DevnetOptions(window="autumn"), "no window 'autumn'"),
         (DevnetOptions(trader_wh=-1), "--trader-wh is -1"),
+        (DevnetOptions(trader_wh=QUANTITY_MAX + 1), f"to {QUANTITY_MAX} Wh"),
     ],
 )
 def test_options_that_cannot_work_are_refused(options: DevnetOptions, message: str) -> None:
