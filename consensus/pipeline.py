@@ -390,7 +390,10 @@ class Pipeline:
         """Forget candidates that cannot be imported any more, and old authorship."""
         finalized = self._tree.finalized
         for candidate in list(self._candidates.values()):
-            if candidate.header.number <= finalized.number:
+            parent_hash = candidate.header.parent_hash
+            is_linked = parent_hash in self._tree or parent_hash in self._candidates
+            is_cut_off = candidate.is_checked and not is_linked
+            if candidate.header.number <= finalized.number or is_cut_off:
                 self.discard(candidate.block_hash)
         slot_min = self._tree.root.slot - EQUIVOCATION_SLOTS_KEPT
         if self._authored and min(self._authored)[0] < slot_min:

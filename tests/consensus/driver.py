@@ -244,6 +244,7 @@ class Node:
         self.events_handled = 0
         self.requests: list[effects.RequestBlocks] = []
         self.builds: list[effects.Build] = []
+        self.executed: list[Hash] = []
         self.verdicts: dict[Hash, list[Verdict]] = {}
         """What executions of a block say before the usual, in this order."""
 
@@ -345,6 +346,8 @@ class Node:
                 case effects.SetTimer():
                     self._set_timer(effect)
                 case effects.Execute():
+                    assert effect.header.parent_hash in self.disk.now.headers, "no parent"
+                    self.executed.append(effect.block_hash)
                     is_bad = BAD_EXTRINSIC in effect.extrinsics
                     verdict = Verdict.INVALID if is_bad else Verdict.VALID
                     if first := self.verdicts.get(effect.block_hash):
@@ -368,6 +371,7 @@ class Node:
 
     def _build(self, build: effects.Build) -> None:
         self.builds.append(build)
+        assert build.parent_hash in self.disk.now.headers
         extrinsics = (build.slot.to_bytes(8, "little"),)
         root = blake2_256(b"".join(extrinsics))
         logs = [*build.digest.logs, *self.network.deposits.get(build.number, ())]

@@ -375,3 +375,27 @@ def test_a_false_justification_costs_its_sender_and_finalizes_nothing() -> None:
     assert node.finalized == 0
     assert all(r.delta == -5_000 and "justification of block" in r.reason for r in node.reports)
     assert len(node.reports) == 20
+
+
+def test_a_block_whose_parent_was_pruned_is_not_executed() -> None:
+    network, node = lone_node(b"a", b"b")
+    (left,), (right,) = chain(network, 1), chain(network, 1, mark=1)
+    slow = chain(network, 1, parent=left)[0]
+    waiting = chain(network, 1, parent=right, mark=1)[0]
+    for peer, header in ((b"a", left), (b"b", right)):
+        announce(node, peer, header)
+        answer(node, node.requests[-1], header)
+        network.run(1)
+    for peer, header in ((b"a", slow), (b"b", waiting)):
+        announce(node, peer, header)
+        answer(node, node.requests[-1], header)
+    core = node.live
+
+    core._tree.finalize(left.hash())
+    core._pipeline.finalized()
+    core._out.drain()
+    network.run(1)
+
+    assert node.best == 2
+    assert node.executed == [left.hash(), right.hash(), slow.hash()]
+    assert candidates(node) == 0
