@@ -10,6 +10,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from p2p.ports import AddressInvalid
+from runtime.primitives.base58 import base58_decode, base58_encode
 from runtime.primitives.crypto import KeyPair, Scheme
 
 PeerId = bytes
@@ -18,7 +19,6 @@ PeerId = bytes
 _HEAD = bytes.fromhex("002408011220")
 """Identity multihash of 36 bytes; key type ed25519; 32 bytes of key."""
 
-_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _PEER_ID_TEXT_MAX = 64  # an id has 52 letters; decoding is quadratic
 _HOSTS = ("ip4", "ip6", "dns4", "dns6")
 
@@ -54,25 +54,17 @@ def peer_bytes_of(seed: bytes) -> PeerId:
 
 def peer_text(peer: PeerId) -> str:
     """A peer id as people and multiaddresses write it."""
-    number, digits = int.from_bytes(peer, "big"), ""
-    while number:
-        number, digit = divmod(number, 58)
-        digits = _BASE58[digit] + digits
-    return "1" * (len(peer) - len(peer.lstrip(b"\0"))) + digits
+    return base58_encode(peer)
 
 
 def parse_peer_id(text: str) -> PeerId:
     """The bytes of a peer id in base 58. Raises `AddressInvalid`."""
     if len(text) > _PEER_ID_TEXT_MAX:
         raise AddressInvalid(f"a peer id of {len(text)} letters is too long")
-    number = 0
-    for letter in text:
-        digit = _BASE58.find(letter)
-        if digit < 0:
-            raise AddressInvalid(f"peer id {text!r} contains {letter!r}, which is not in base 58")
-        number = number * 58 + digit
-    zeros = len(text) - len(text.lstrip("1"))
-    peer = bytes(zeros) + number.to_bytes((number.bit_length() + 7) >> 3, "big")
+    try:
+        peer = base58_decode(text)
+    except ValueError as error:
+        raise AddressInvalid(f"peer id {error}") from error
     if len(peer) != len(_HEAD) + 32 or not peer.startswith(_HEAD):
         raise AddressInvalid(f"peer id {text!r} is not that of an ed25519 key")
     return peer

@@ -22,6 +22,7 @@ import sr25519
 from nacl import bindings as sodium
 from nacl.exceptions import BadSignatureError
 
+from runtime.primitives.base58 import base58_decode, base58_encode
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import U64, codec
 
@@ -31,10 +32,10 @@ DEV_PHRASE = "bottom drive obey lake curtain smoke basket hold race lonely fit w
 SS58_PREFIX = 42
 """Substrate's generic address format."""
 
+_ADDRESS_TEXT_MAX = 64  # one of 36 bytes has at most 50 letters
 _SS58_PREFIX_MAX = 16_383  # the two-byte form holds 14 bits
 _SURI = re.compile(r"(?P<root>[^/]*)(?P<path>(?://?[^/]+)*)(?:///(?P<password>.*))?", re.DOTALL)
 _JUNCTION = re.compile(r"/(/?)([^/]+)")
-_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
 class Scheme(StrEnum):
@@ -122,12 +123,17 @@ def ss58_encode(account: bytes, prefix: int = SS58_PREFIX) -> str:
         head = bytes([prefix])
     else:
         head = bytes([(prefix & 0xFC) >> 2 | 0x40, prefix >> 8 | (prefix & 3) << 6])
-    return _base58_encode(head + account + _ss58_checksum(head + account))
+    return base58_encode(head + account + _ss58_checksum(head + account))
 
 
 def ss58_decode(text: str, prefix: int | None = None) -> bytes:
     """The account of an address, of any network or of the one with `prefix`; else ValueError."""
-    data = _base58_decode(text)
+    if len(text) > _ADDRESS_TEXT_MAX:
+        raise ValueError(f"an address of {len(text)} letters is too long")
+    try:
+        data = base58_decode(text)
+    except ValueError as error:
+        raise ValueError(f"address {error}") from None
     head = 2 if data and data[0] & 0x40 else 1
     if len(data) != head + 34 or data[0] & 0x80:
         raise ValueError(f"address {text!r} does not hold a 32-byte account")
@@ -172,25 +178,3 @@ def _chain_code(text: str) -> bytes:
 
 def _ss58_checksum(data: bytes) -> bytes:
     return blake2b(b"SS58PRE" + data, digest_size=64).digest()[:2]
-
-
-def _base58_encode(data: bytes) -> str:
-    number, digits = int.from_bytes(data, "big"), ""
-    while number:
-        number, digit = divmod(number, 58)
-        digits = _BASE58[digit] + digits
-    zeros = len(data) - len(data.lstrip(b"\0"))
-    return "1" * zeros + digits
-
-
-def _base58_decode(text: str) -> bytes:
-    if len(text) > 64:  # a 36-byte address has at most 50 letters; the loop below is quadratic
-        raise ValueError(f"an address of {len(text)} letters is too long")
-    number = 0
-    for letter in text:
-        digit = _BASE58.find(letter)
-        if digit < 0:
-            raise ValueError(f"address {text!r} contains {letter!r}, which is not in base 58")
-        number = number * 58 + digit
-    zeros = len(text) - len(text.lstrip("1"))
-    return bytes(zeros) + number.to_bytes((number.bit_length() + 7) >> 3, "big")
