@@ -6,7 +6,6 @@ not been heard of for a while or was refused: so nothing is stuck behind an extr
 """
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from devnet.rpc_client import Link, RpcFailed
@@ -115,8 +114,3 @@ def sign(pair: KeyPair, call: bytes, nonce: int, terms: Terms) -> bytes:
         call, extra, terms.spec_version, terms.tx_version, terms.genesis_hash, terms.birth_hash
     )
     return signed_extrinsic(pair, call, extra, payload)
-
-
-def accounts_of(pairs: Sequence[KeyPair]) -> list[Account]:
-    """An account for each key pair."""
-    return [Account(pair) for pair in pairs]

@@ -13,12 +13,6 @@ class NodeError(Exception):
     exit_code = 1
 
 
-class NotFound(NodeError):
-    """What was asked for does not exist."""
-
-    exit_code = 3
-
-
 class NodeUnreachable(NodeError):
     """No node answers at the address."""
 

@@ -150,11 +150,6 @@ class Assembly:
 
     # --- runtime APIs
 
-    @property
-    def api_names(self) -> Sequence[str]:
-        """The runtime API functions, `Trait_function`."""
-        return tuple(self._apis)
-
     def call_api(self, overlay: Overlay, name: str, data: bytes) -> bytes:
         """Call a runtime API function on a state, with SCALE arguments; changes are dropped."""
         known = self._apis.get(name)

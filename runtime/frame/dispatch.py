@@ -282,24 +282,6 @@ class ConsumerRemaining(DispatchError):
     failure = ConsumerRemainingFailure()
 
 
-class FundsUnavailable(DispatchError):
-    """There is not enough money."""
-
-    failure = TokenErrorFailure(TokenFailure.FUNDS_UNAVAILABLE)
-
-
-class NotExpendable(DispatchError):
-    """The account would end, and it has to stay."""
-
-    failure = TokenErrorFailure(TokenFailure.NOT_EXPENDABLE)
-
-
-class BelowMinimum(DispatchError):
-    """Less than an account has to hold in order to exist."""
-
-    failure = TokenErrorFailure(TokenFailure.BELOW_MINIMUM)
-
-
 class Underflow(DispatchError):
     """A number would fall below what its type holds."""
 

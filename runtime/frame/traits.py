@@ -64,22 +64,6 @@ class Currency(Protocol):
         ...
 
 
-class HoldableCurrency(Currency, Protocol):
-    """Money that can be set aside."""
-
-    def reserved_balance(self, who: AccountId) -> Balance:
-        """Money of an account that is set aside."""
-        ...
-
-    def hold(self, who: AccountId, amount: Balance) -> None:
-        """Set free money aside; the existential deposit has to stay free. Raises if it cannot."""
-        ...
-
-    def release(self, who: AccountId, amount: Balance) -> None:
-        """Free money that was set aside; the caller knows that it is."""
-        ...
-
-
 class SystemPallet(Protocol):
     """What the executive asks of System."""
 
