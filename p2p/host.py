@@ -1,7 +1,7 @@
 """The only module that touches py-libp2p: a host on TCP, Noise and Yamux, and nothing else.
 
 libp2p gives identities, encryption and streams. What it does badly is done here instead (measured
-and explained in LIBP2P.md):
+with version 0.8.1):
 
 - an exception that leaves a stream handler would end the whole host: handlers never raise;
 - an inbound slot is held until the host stops: `_Accepting` gives it back when the link closes;

@@ -20,7 +20,7 @@ TRANSACTIONS_MAX = 1_024
 """In one message; a full pool is passed on in eight."""
 
 BLOCKS_MAX = 128
-"""In one answer; a node serves up to 64 (CONSENSUS.md 4.2)."""
+"""In one answer; a node serves up to 64, as Substrate's does."""
 
 REQUEST_BYTES_MAX = 256
 """One request: two dozen bytes and a hash."""

@@ -7,7 +7,7 @@ A reputation is a number that good and bad conduct move (the deltas are Substrat
 those who report) and that decays towards 0 by 2 % a second, as Substrate's. Below `BAN_BELOW` the
 peer is banned for an hour. Substrate bans at 71 % of the smallest i32, too slow for a small net.
 
-Source: CONSENSUS.md 4.3; Substrate's sc-network peer_store.
+Source: Substrate's sc-network, peer_store.
 """
 
 import ipaddress

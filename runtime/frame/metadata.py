@@ -2,7 +2,7 @@
 
 It follows from the declarations alone. Without documentation it is a function of what blocks mean
 (types, indices, constants), and its hash names the runtime; with documentation it is what clients
-get. Layout and the paths that clients know: SUBSTRATE.md 2.2 and 2.3.
+get. Layout: frame-metadata, V14; the paths that clients know are those of Substrate's types.
 
 Left out: versions 15 and 16.
 """

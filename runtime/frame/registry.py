@@ -1,7 +1,7 @@
 """The portable type registry of the metadata: types by number, each described once.
 
-A type gets its number when it is first asked for; the types inside it follow. Layout: SUBSTRATE.md
-2.2, `scale_info::PortableRegistry`.
+A type gets its number when it is first asked for; the types inside it follow. Layout:
+`scale_info::PortableRegistry`.
 
 A struct or enumeration without a Rust path gets one from its Python module, so that two pallets can
 use one name: `runtime.pallets.trading.records.Order` is `pallet_trading::records::Order`.

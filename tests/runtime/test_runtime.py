@@ -200,7 +200,7 @@ def test_the_version_says_what_clients_look_for() -> None:
 
     assert version.transaction_version == TRANSACTION_VERSION
     apis = {bytes(api).hex(): number for api, number in version.apis}
-    # Of SUBSTRATE.md 2.1: Core, Metadata, TaggedTransactionQueue, AccountNonceApi, payment.
+    # Core, Metadata, TaggedTransactionQueue, AccountNonceApi, TransactionPaymentApi.
     assert apis["df6acb689907609b"] == 5
     assert apis["37e397fc7c91f5e4"] == 2
     assert apis["d2bc9897eed08f15"] == 3
