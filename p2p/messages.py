@@ -20,7 +20,7 @@ TRANSACTIONS_MAX = 1_024
 """In one message; a full pool is passed on in eight."""
 
 BLOCKS_MAX = 128
-"""In one answer; a node serves up to 64, as Substrate's does."""
+"""In one answer; a node of this program serves up to 64."""
 
 REQUEST_BYTES_MAX = 256
 """One request: two dozen bytes and a hash."""
