@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: setup devnet test lint unit nojit bench lock clean setup-test
+.PHONY: setup devnet test lint unit nojit bench lock clean setup-test setup-clients
 
 # The first Python 3.11 or 3.12 that really starts (a shim of another version does not).
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
@@ -50,6 +50,13 @@ $(VENV)/.test: requirements/test.txt $(VENV)/.kernels
 	@rm -rf $(VENV)/lib/python3.*/site-packages/trio-stubs
 	@touch $@
 
+# JavaScript clients that the tests run; Node itself comes with pyright, from the lock of the tests.
+setup-clients: tests/clients/node_modules/.installed
+
+tests/clients/node_modules/.installed: tests/clients/package-lock.json | $(VENV)/.test
+	@echo "setup: JavaScript clients of the tests"
+	@$(BIN)/python -m tests.clients install
+
 devnet: setup
 	@$(BIN)/dret devnet up $(ARGS)
 
@@ -64,7 +71,7 @@ lint: setup-test
 	$(BIN)/mypy --config-file tests/mypy.ini tests
 	$(BIN)/pyright
 
-unit: setup-test
+unit: setup-test setup-clients
 	$(BIN)/python -m pytest
 
 # The runtime again as plain Python: what the kernels compute must not depend on their compilation.
@@ -79,6 +86,7 @@ lock: setup-test
 		$(BIN)/uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate \
 			--no-emit-index-url --no-emit-find-links --no-config \
 			--override requirements/overrides.txt requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	$(BIN)/python -m tests.clients lock
 
 clean:
-	rm -rf $(VENV) .cache .devnet .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build
+	rm -rf $(VENV) tests/clients/node_modules .cache .devnet .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build

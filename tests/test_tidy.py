@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -134,6 +135,15 @@ def test_locks_carry_hashes_and_no_addresses() -> None:
         if lock.name != "overrides.txt":
             requirements = [line for line in text.split("\n") if "==" in line]
             assert len(requirements) <= text.count("--hash=sha256:"), lock
+
+
+def test_the_lock_of_the_javascript_clients_carries_hashes_and_no_addresses() -> None:
+    text = (ROOT / "tests" / "clients" / "package-lock.json").read_text()
+    packages = json.loads(text)["packages"]
+
+    assert re.search(r"https?://", text) is None
+    assert re.search(r"\w\.(org|com|io)\b", text) is None
+    assert [name for name, package in packages.items() if name and "integrity" not in package] == []
 
 
 def test_the_data_is_the_licensed_data() -> None:
