@@ -392,6 +392,12 @@ class ConsumptionMetering(Pallet[Config]):
 
     # Settlement.
 
+    def has_reading(self, connection: int, interval: int) -> bool:
+        """Whether a reading of an interval that is not settled was accepted."""
+        meter = self.meters[connection]
+        is_open = interval > self.settled_through.get()
+        return meter is not None and is_open and reading_of(meter, interval) is not None
+
     def close_interval(self, interval: int, booked_loss_wh: int) -> list[Metered]:
         """What each connection, by its number, is settled with; missing readings are estimated.
 

@@ -42,6 +42,22 @@ class Method(UnitEnum):
     """There is no meter yet, or nobody metered anything: zero."""
 
 
+class Status(UnitEnum):
+    """How far the energy of an interval has come. 2 (suspect) and 4 (edited) are not told yet."""
+
+    RAW = 0
+    """A reading was accepted and waits for settlement."""
+
+    VALID = 1
+    """Settled provisionally with the reading."""
+
+    ESTIMATED = 3
+    """Settled provisionally without one."""
+
+    FINAL = 5
+    """Settled, and the dispute window is over."""
+
+
 class Reading(Struct):
     """An accepted reading."""
 

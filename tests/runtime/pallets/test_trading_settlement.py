@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from runtime.pallets import trading
 from runtime.pallets.balances import Withdraw
-from runtime.pallets.consumption_metering.records import Method
+from runtime.pallets.consumption_metering.records import Method, Status
 from runtime.pallets.system import HOUSE
 from runtime.pallets.trading import accounting, events
 from runtime.pallets.trading.records import SettlementLine
@@ -223,6 +224,31 @@ def test_missing_readings_are_estimated_and_flagged() -> None:
     assert record.transformer_import_wh == 3 * 700 - 30
 
 
+def test_the_status_of_a_reading_follows_its_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    zone = Zone()
+    zone.run(K0, K)
+    statuses = [zone.trading.read_status(1, K)]
+    zone.block(K + 1, SLOT_MS, lambda: zone.read(1, K, 700, 30))
+    statuses.append(zone.trading.read_status(1, K))
+    zone.block(K + 3)
+    statuses += [zone.trading.read_status(number, K) for number in (1, 2, 9)]
+    monkeypatch.setattr(trading, "DISPUTE_INTERVALS", 2)
+    zone.block(K + 4)
+    statuses.append(zone.trading.read_status(2, K))
+    zone.block(K + 5)
+    statuses.append(zone.trading.read_status(2, K))
+
+    assert statuses == [
+        None,
+        Status.RAW,
+        Status.VALID,
+        Status.ESTIMATED,
+        None,
+        Status.ESTIMATED,
+        Status.FINAL,
+    ]
+
+
 def test_after_a_standstill_only_stored_intervals_are_visited_eight_per_block() -> None:
     zone = Zone()
     zone.block(K0)
@@ -325,6 +351,7 @@ def test_runtime_apis_answer_what_the_pallet_knows() -> None:
     assert ask("Trading_bill", bytes(4) + of_k + of_k) == b"\x00"
     assert ask("Trading_recent", of_k) == b"\x00"
     assert ask("Trading_lines", of_k) == b"\x00"
+    assert ask("Trading_status", bytes(4) + of_k) == b"\x00"
     assert ask("GridBalancing_edges", of_k)[0] == 4 << 2
     assert ask("GridBalancing_balance", of_k) == b"\x00"
     assert ask("GridBalancing_circuit", b"") == b"\x00"
