@@ -90,6 +90,10 @@ class StateView:
         """Trie nodes and long values that prove the value of each key, or that it is absent."""
         return self._trie.proof(keys)
 
+    def merkle_value(self, prefix: bytes) -> bytes | None:
+        """The Merkle value over the keys with `prefix`: it changes whenever one of them does."""
+        return self._trie.merkle_value(prefix)
+
     def check_stored(self) -> None:
         """Raises `StorageUnusable` when the state's root is missing from the database."""
         self._trie.root_node()

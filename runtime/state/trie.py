@@ -186,6 +186,27 @@ class Trie:
                 node, depth = self._below(node, path, depth), depth + 1
         return list(items)
 
+    def merkle_value(self, prefix: bytes) -> bytes | None:
+        """Merkle value of the node over exactly the keys with `prefix`; None when there are none.
+
+        It changes whenever one of them or its value does (and when a key next to the prefix moves
+        the node). A node of less than 32 bytes is its own Merkle value, any other's is its hash;
+        the root's is always its hash.
+        """
+        path = prefix.hex()
+        node = self.root_node()
+        depth = 0
+        while node is not None:
+            end = depth + len(node.partial)
+            if end >= len(path):
+                if not node.partial.startswith(path[depth:]):
+                    return None
+                return self.root if depth == 0 else node.reference[1:]
+            if not path.startswith(node.partial, depth):
+                return None
+            node, depth = self._below(node, path, end), end + 1
+        return None
+
     def root_node(self) -> Node | None:
         """The node at the root; None when the trie is empty."""
         if self._node is None and self.root != EMPTY_ROOT:

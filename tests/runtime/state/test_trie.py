@@ -129,6 +129,44 @@ def test_a_proof_with_a_changed_item_is_refused(
         verify_proof(trie.root, proof, [key])
 
 
+@given(CHANGES, CHANGES, KEYS)
+def test_the_merkle_value_of_a_prefix_changes_whenever_a_key_under_it_does(
+    before: dict[bytes, bytes | None], changes: dict[bytes, bytes | None], prefix: bytes
+) -> None:
+    first, second = present({}, before), present(present({}, before), changes)
+    found = [Trie.empty(1).update(values).trie.merkle_value(prefix) for values in (first, second)]
+
+    under = [
+        {key: value for key, value in values.items() if key.startswith(prefix)}
+        for values in (first, second)
+    ]
+    assert [value is None for value in found] == [not values for values in under]
+    if under[0] != under[1]:
+        assert found[0] != found[1]
+
+
+@given(CHANGES, KEYS)
+def test_the_merkle_value_of_a_prefix_stands_in_the_proof_of_the_prefix(
+    changes: dict[bytes, bytes | None], prefix: bytes
+) -> None:
+    trie = Trie.empty(1).update(present({}, changes)).trie
+
+    value = trie.merkle_value(prefix)
+
+    if value is not None:
+        proof = trie.proof([prefix])
+        hashes = {blake2_256(item) for item in proof}
+        assert value in hashes if len(value) == 32 else any(value in item for item in proof)
+
+
+def test_the_merkle_value_of_all_keys_is_the_root() -> None:
+    trie = Trie.empty(1).update({b"abc": b"1", b"abd": b"2"}).trie
+
+    assert trie.merkle_value(b"") == trie.merkle_value(b"ab") == trie.root
+    assert trie.merkle_value(b"ac") is None
+    assert Trie.empty(1).merkle_value(b"") is None
+
+
 def test_a_long_value_is_an_item_of_its_own_in_a_proof() -> None:
     values = {b"long": bytes(33), b"short": bytes(32)}
     trie = Trie.empty(1).update(values).trie
