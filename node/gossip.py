@@ -9,7 +9,8 @@ messages and a peer that has sent us one meanwhile does not get it back. A peer 
 sent what is ready: it may have been away when they were passed on. What stays ready for long is
 sent again to everybody, some at a time: a full pool or queue may have refused it.
 
-Source: sc-network-transactions, whose reputation changes these are.
+Source: sc-network-transactions, whose reputation changes these are, but for what may have been
+valid where the peer stands: that says little of the peer.
 """
 
 import logging
@@ -20,13 +21,24 @@ from typing import Protocol
 import trio
 
 from node.chain import extrinsic_hash
-from node.pool import AlreadyImported, InvalidExtrinsic, Pool, PoolError
+from node.pool import (
+    AlreadyImported,
+    ForgedExtrinsic,
+    InvalidExtrinsic,
+    MalformedExtrinsic,
+    Pool,
+    PoolError,
+)
 from p2p.messages import Transactions
 from runtime.primitives.types import Hash
 
 log = logging.getLogger("sync")
 
 GOOD_TRANSACTION, BAD_TRANSACTION = 8, -128
+
+UNFIT_TRANSACTION = -1
+"""One that the best block does not admit. An honest peer that is some blocks behind or ahead, or
+passes on what piled up while no blocks were made, sends thousands; a flood of 200 a second bans."""
 
 BATCH_PAUSE_S = 0.05  # a fortieth of the devnet's slot
 BATCH_BYTES_MAX = 256 << 10  # well below a frame, and a vote need not wait long behind it
@@ -118,9 +130,11 @@ class TransactionGossip:
             self._pool.submit(extrinsic)
         except AlreadyImported:
             return
+        except (MalformedExtrinsic, ForgedExtrinsic):
+            self._peers.report(peer, BAD_TRANSACTION, "a transaction that was never valid")
+            return
         except InvalidExtrinsic:
-            # The sender may be a block behind or ahead of us: only many of them tell anything.
-            self._peers.report(peer, BAD_TRANSACTION, "an invalid transaction")
+            self._peers.report(peer, UNFIT_TRANSACTION, "transactions that are not valid here")
             return
         except PoolError:
             return

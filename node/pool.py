@@ -93,6 +93,10 @@ class MalformedExtrinsic(InvalidExtrinsic):
     code = 1001
 
 
+class ForgedExtrinsic(InvalidExtrinsic):
+    """The signature is wrong, which unlike other reasons holds on every block (of a branch)."""
+
+
 class UnknownValidity(PoolError):
     """The runtime cannot tell whether the extrinsic is valid; it may be later, so no ban."""
 

@@ -36,7 +36,14 @@ from node.kernels import prepare_kernels
 from node.keystore import KEY_TYPES, Keystore, draw_seed, parse_node_key, write_private
 from node.lifeline import until_orphaned
 from node.metrics import Instruments, MetricsServer, Reading
-from node.pool import InvalidExtrinsic, MalformedExtrinsic, Pool, UnknownValidity, Validity
+from node.pool import (
+    ForgedExtrinsic,
+    InvalidExtrinsic,
+    MalformedExtrinsic,
+    Pool,
+    UnknownValidity,
+    Validity,
+)
 from node.port_holder import describe_taken
 from node.rpc_ports import (
     ChainAdapter,
@@ -233,6 +240,8 @@ def _validator(chain: Chain) -> Callable[[bytes], Validity]:
                 raise MalformedExtrinsic(error.code_text) from error
             if error.is_unknown:
                 raise UnknownValidity(error.code_text) from error
+            if error.is_forged:
+                raise ForgedExtrinsic(error.code_text) from error
             raise InvalidExtrinsic(error.code_text) from error
 
     return validate

@@ -184,6 +184,11 @@ class InvalidTransaction(Exception):
         return isinstance(self.reason, ExhaustsResources)
 
     @property
+    def is_forged(self) -> bool:
+        """Its signature is not that of its signer."""
+        return isinstance(self.reason, BadProof)
+
+    @property
     def is_future(self) -> bool:
         """It becomes valid when the extrinsics before it are in."""
         return isinstance(self.reason, Future)

@@ -8,9 +8,15 @@ import trio
 from trio.testing import MockClock
 
 from node import gossip
-from node.gossip import BAD_TRANSACTION, GOOD_TRANSACTION, TransactionGossip
+from node.gossip import (
+    BAD_TRANSACTION,
+    GOOD_TRANSACTION,
+    UNFIT_TRANSACTION,
+    TransactionGossip,
+)
 from node.pool import Pool
 from p2p.messages import Transactions
+from p2p.peers import Reputations
 from tests.node.test_pool import Chain, digest, make, xt
 
 ALICE, BOB = b"alice", b"bob"
@@ -86,17 +92,34 @@ async def test_a_peer_that_sends_what_was_about_to_go_to_it_does_not_get_it_back
         assert peers.reports == [(ALICE, GOOD_TRANSACTION)]
 
 
-async def test_an_invalid_transaction_costs_its_sender_and_goes_nowhere(
+async def test_a_forged_transaction_costs_its_sender_and_goes_nowhere(
     autojump_clock: MockClock,
 ) -> None:
     async with running(ALICE, BOB) as (under_test, pool, peers, chain):
-        chain.nonces[1] = 5
+        chain.forged.add(xt(1, 0))
         under_test.take(ALICE, Transactions([xt(1, 0)]))
         await trio.sleep(1.0)
 
         assert len(pool) == 0
         assert peers.sent == []
         assert peers.reports == [(ALICE, BAD_TRANSACTION)]
+
+
+async def test_a_peer_whose_whole_pool_is_outdated_is_not_banned_for_it(
+    autojump_clock: MockClock,
+) -> None:
+    async with running(ALICE) as (under_test, pool, peers, chain):
+        standing = Reputations((), trio.current_time)
+        outdated = [xt(sender, nonce) for sender in range(200) for nonce in range(24)]
+        for sender in range(200):
+            chain.nonces[sender] = 24
+        for place in range(0, len(outdated), 100):
+            under_test.take(ALICE, Transactions(outdated[place : place + 100]))
+        await trio.sleep(1.0)
+
+        assert len(pool) == 0
+        assert peers.reports == [(ALICE, UNFIT_TRANSACTION)] * len(outdated)
+        assert not any(standing.report(*report) for report in peers.reports)
 
 
 async def test_what_was_included_meanwhile_does_not_travel(autojump_clock: MockClock) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from node import pool as pools
-from node.pool import InvalidExtrinsic, Pool, Status
+from node.pool import ForgedExtrinsic, InvalidExtrinsic, Pool, Status
 
 
 def xt(sender: int, nonce: int, priority: int = 1, filler: int = 0) -> bytes:
@@ -43,9 +43,12 @@ class Chain:
     nonces: Counter[int] = field(default_factory=Counter)
     now: int = 0
     refused: set[bytes] = field(default_factory=set)
+    forged: set[bytes] = field(default_factory=set)
 
     def validate(self, extrinsic: bytes) -> Valid:
         sender, nonce, priority = extrinsic[0], extrinsic[32], extrinsic[33]
+        if extrinsic in self.forged:
+            raise ForgedExtrinsic("Transaction has a bad signature")
         if nonce < self.nonces[sender] or extrinsic in self.refused:
             raise InvalidExtrinsic("Transaction is outdated")
         requires = [tag(sender, nonce - 1)] if nonce > self.nonces[sender] else []
