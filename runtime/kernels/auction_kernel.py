@@ -424,7 +424,7 @@ def least_root_key_above(orders: Orders, high: int) -> int:
     for i in range(bus.size):
         key = 2 * price[i] + isbid[i]
         beyond = key if (key > high) & (bus[i] == 0) else KEY_END
-        above = beyond if beyond < above else above
+        above = min(above, beyond)
     return above
 
 
