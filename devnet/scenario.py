@@ -45,6 +45,7 @@ SUPPLIER_PRICE, NETWORK_FEE = 200_000, 100_000
 RETAIL_PRICE = SUPPLIER_PRICE + NETWORK_FEE
 FEED_IN_PRICE = 20_000
 LOSS_PRICE = 40_000
+POOL_FEE = 50_000
 PRICE_FLOOR = 100_000
 TRANSFORMER_TARIFF = 5_000
 
@@ -316,6 +317,7 @@ def constants(genesis_interval: int, timing: Timing) -> dict[str, int]:
         "imbalance_price_max": RETAIL_PRICE,
         "imbalance_price_min": FEED_IN_PRICE,
         "loss_price": LOSS_PRICE,
+        "pool_fee": POOL_FEE,
         "price_floor": PRICE_FLOOR,
         "book_orders_max": 4_096,
     }

@@ -74,6 +74,9 @@ class Constants:
     loss_price: int
     """micro-DRT per kWh: energy lost beyond what the market booked."""
 
+    pool_fee: int
+    """micro-DRT per kWh: for the network, on what neighbours share."""
+
     price_floor: int
     """micro-DRT per kWh: limits go down to minus this."""
 
@@ -116,6 +119,7 @@ _ZERO_OR_MORE = (
     "network_fee",
     "imbalance_price_max",
     "loss_price",
+    "pool_fee",
     "price_floor",
     "ss58_prefix",
 )

@@ -173,6 +173,7 @@ class Runtime:
             imbalance_price_max=c.imbalance_price_max,
             imbalance_price_min=c.imbalance_price_min,
             loss_price=c.loss_price,
+            pool_fee=c.pool_fee,
             price_floor=c.price_floor,
             book_orders_max=c.book_orders_max,
             clearing_weight=c.clearing_weight,

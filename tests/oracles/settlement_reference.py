@@ -5,6 +5,8 @@ obvious, and nothing shared with the runtime.
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
 
 
 @dataclass
@@ -17,6 +19,7 @@ class Home:
     sell: int
     imported: int
     exported: int
+    pooled: bool
 
 
 @dataclass
@@ -24,6 +27,7 @@ class Market:
     imbalance_max: int
     imbalance_min: int
     loss_price: int
+    pool_fee: int
     supplier_payable: int
     supplier_buy: int
     supplier_sell: int
@@ -59,15 +63,67 @@ def imbalance_price(market: Market, homes: list[Home]) -> int:
     return (market.imbalance_max + market.imbalance_min) // 2
 
 
+def pool_price(market: Market, homes: list[Home]) -> int | None:
+    """The pool's price, from the members alone; None when no price suits all of them."""
+    members = [home for home in homes if home.pooled]
+    supply = sum(deviations(home)[1] for home in members)
+    demand = sum(deviations(home)[0] for home in members)
+    if supply == 0 or demand == 0:
+        return None
+    retail = min(home.supplier_price + home.network_fee for home in members)
+    feed_in = max(home.feed_in for home in members)
+    if feed_in > retail - market.pool_fee:
+        return None
+    ratio = Fraction(min(supply * 10**6 // demand, 10**6), 10**6)
+    if supply >= demand:
+        wanted = feed_in
+    elif feed_in > 0:
+        wanted = floor(Fraction(feed_in * retail) / ((retail - feed_in) * ratio + feed_in))
+    else:
+        wanted = retail - floor((retail - feed_in) * ratio)
+    return sorted((feed_in, wanted, retail - market.pool_fee))[1]
+
+
+def pool_shares(residuals: list[int], volume: int) -> list[int]:
+    """Prefix by prefix: what all up to here may have, less what those before have."""
+    shares: list[int] = []
+    for end in range(1, len(residuals) + 1):
+        shares.append(volume * sum(residuals[:end]) // sum(residuals) - sum(shares))
+    return shares
+
+
+def pool_postings(market: Market, homes: list[Home]) -> tuple[list[Posting], list[int], list[int]]:
+    """What members pay each other, and how much of their residuals that takes away."""
+    price = pool_price(market, homes)
+    if price is None:
+        return [], [0] * len(homes), [0] * len(homes)
+    wanted = [deviations(home)[0] if home.pooled else 0 for home in homes]
+    offered = [deviations(home)[1] if home.pooled else 0 for home in homes]
+    volume = min(sum(wanted), sum(offered))
+    taken, given = pool_shares(wanted, volume), pool_shares(offered, volume)
+    rows: list[Posting] = []
+    for index in range(len(homes)):
+        rows += [
+            (str(index), "house", price * taken[index], "from the pool"),
+            (str(index), "operator", market.pool_fee * taken[index], "fee of the pool"),
+            ("house", str(index), price * given[index], "to the pool"),
+        ]
+    return rows, taken, given
+
+
 def postings(market: Market, homes: list[Home]) -> list[Posting]:
     price = imbalance_price(market, homes)
     rows: list[Posting] = [
         ("supplier", "house", market.supplier_payable, "positions"),
         ("house", "operator", market.rent, "rent"),
     ]
+    shared, taken, given = pool_postings(market, homes)
+    rows += shared
     for index, home in enumerate(homes):
         name = str(index)
         residual_import, residual_export, long, short = deviations(home)
+        residual_import -= taken[index]
+        residual_export -= given[index]
         rows += [
             (name, "house", home.payable, "positions"),
             (name, "house", price * short, "short"),

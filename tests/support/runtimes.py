@@ -40,6 +40,7 @@ CONSTANTS = Constants(
     imbalance_price_max=300_000,
     imbalance_price_min=20_000,
     loss_price=40_000,
+    pool_fee=50_000,
     price_floor=100_000,
     book_orders_max=4_096,
 )

@@ -3,15 +3,16 @@
 An order belongs to a connection and an interval, and rests until it is filled, cancelled, or the
 gate passes. Calls of the auction fill orders at one price per bus (`clearing.py`); fills are firm
 and leave the connection with energy rights, to take and to deliver. After delivery the interval is
-settled against the meters (`accounting.py`), and all collateral is given back.
+settled against the meters (`accounting.py`), and all collateral is given back; what nobody traded,
+members of the pool share (`pool.py`).
 
 Invariants, checked by `check_invariants`: what this pallet keeps aside of an account is the sum of
 its holdings' collateral, each exactly what `hold_of` says; payables of an interval sum to its rent
 and sold less bought energy to its booked loss, at every bus; the house is empty; a settlement
 creates no money and no energy.
 
-Left out: orders over several intervals, transfers of rights, bilateral contracts, the pool of
-residuals, disputes. Rules and reasons: docs/market.md and docs/settlement.md.
+Left out: orders over several intervals, transfers of rights, bilateral contracts, disputes. Rules
+and reasons: docs/market.md and docs/settlement.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,6 +53,7 @@ from runtime.pallets.trading.clearing import run_calls
 from runtime.pallets.trading.config import Config, zone_prices_of
 from runtime.pallets.trading.errors import NoOrders
 from runtime.pallets.trading.invariants import check_market
+from runtime.pallets.trading.membership import MEMBER_FROM_THE_BEGINNING, choose
 from runtime.pallets.trading.orders import cancel, place
 from runtime.pallets.trading.records import (
     ORDERS_PER_HOLDING_MAX,
@@ -60,6 +62,7 @@ from runtime.pallets.trading.records import (
     EnergyRight,
     Holding,
     OpenOrder,
+    PoolChoice,
     Schedule,
     SettlementLine,
     SettlementRecord,
@@ -116,6 +119,9 @@ class Trading(Pallet[Config]):
     totals: StorageValue[Totals]
     """Sums over all settled intervals."""
 
+    pool_choices: StorageMap[ConnectionId, PoolChoice | None, Identity]
+    """Of connections that left the pool once; all others are members."""
+
     arrears: StorageMap[AccountId, SignedBalance, Blake2_128Concat]
     """What an account owes the supplier for settled energy; negative: what it is still owed."""
 
@@ -123,9 +129,15 @@ class Trading(Pallet[Config]):
     """Sum of all arrears."""
 
     def genesis(self, config: Mapping[str, Any]) -> None:
-        """`reference_price` (default 0): micro-DRT per kWh at the root before the first trade."""
+        """`reference_price` (default 0): micro-DRT per kWh at the root before the first trade.
+        `outside_pool`: numbers of connections that do not share their residuals.
+        """
         self.config.integrity()
         self.reference_price.set(int(config.get("reference_price", 0)))
+        for number in config.get("outside_pool", []):
+            if self.config.registry.connection(number) is None:
+                raise ValueError(f"connection {number} outside the pool, which is not there")
+            self.pool_choices[number] = PoolChoice(False, self.config.genesis_interval)
 
     def reserved_weight(self) -> int:
         """The work of `on_finalize`."""
@@ -191,6 +203,21 @@ class Trading(Pallet[Config]):
         """
         cancel(self, who, order_id)
         return Pays.NO
+
+    @call(3, weight=PLACING_WEIGHT)
+    def choose_pool(self, who: Signed, connection: Compact[ConnectionId], is_member: bool) -> None:
+        """Share the residuals of one's connection with neighbours, or stop sharing them. Holds for
+        the intervals that begin after this one; everyone is a member at first.
+
+        Emits `PoolChoiceMade`. Fails with `ConnectionNotFound`, `NotConnectionOwner`,
+        `PoolChoiceUnchanged` or `PoolChoiceTooSoon`.
+        """
+        choose(self, who, connection, is_member)
+
+    @api("Trading_pool_choice")
+    def read_pool_choice(self, connection: ConnectionId) -> PoolChoice:
+        """Whether a connection is in the pool, and since when."""
+        return self.pool_choices[connection] or MEMBER_FROM_THE_BEGINNING
 
     @api("Trading_order_book")
     def read_order_book(self, interval: IntervalIndex) -> list[OpenOrder]:

@@ -17,6 +17,7 @@ from runtime.pallets.consumption_metering.records import Metered, Method
 from runtime.pallets.producer_registration import TRANSFORMER
 from runtime.pallets.trading.config import tariff_of
 from runtime.pallets.trading.events import IntervalSettled
+from runtime.pallets.trading.membership import is_member
 from runtime.pallets.trading.orders import position_of
 from runtime.pallets.trading.payments import pay
 from runtime.pallets.trading.records import (
@@ -76,21 +77,10 @@ def settle_interval(market: "Trading", interval: int) -> None:
     book = market.books[interval] or NO_BOOK
     holdings = dict(market.holdings.items_under(interval))
     metered = market.config.metering.close_interval(interval, book.booked_loss_wh)
-    settled, deliveries = compute_settlement(market, book, holdings, metered)
+    settled, deliveries = compute_settlement(market, interval, book, holdings, metered)
     release_collateral(market, holdings)
     pay(market, net_amounts(market, settled))
-    lines = [
-        SettlementLine(
-            delivery.import_wh,
-            delivery.export_wh,
-            energy.method,
-            *delivery.position,
-            amount,
-        )
-        for delivery, energy, amount in zip(
-            deliveries, metered[1:], settled.amounts_nano, strict=True
-        )
-    ]
+    lines = lines_of(settled, metered, deliveries)
     record = record_of(market, interval, book, settled, metered, deliveries)
     keep(market, interval, record, lines)
     market.config.grid.record_balance(
@@ -107,6 +97,7 @@ def settle_interval(market: "Trading", interval: int) -> None:
 
 def compute_settlement(
     market: "Trading",
+    interval: int,
     book: Book,
     holdings: Mapping[int, Holding],
     metered: Sequence[Metered],
@@ -127,6 +118,7 @@ def compute_settlement(
             position_of(holdings.get(number, NO_HOLDING)),
             metered[number].import_wh,
             metered[number].export_wh,
+            is_member(market, number, interval),
         )
         for number in range(1, len(metered))
     ]
@@ -152,6 +144,32 @@ def net_amounts(market: "Trading", settled: Settlement) -> dict[bytes, int]:
         account = market.account_of(number)
         net[account] = net.get(account, 0) + amount
     return net
+
+
+def lines_of(
+    settled: Settlement, metered: Sequence[Metered], deliveries: Sequence[Delivery]
+) -> list[SettlementLine]:
+    """What was metered, traded and paid, connection 1 first."""
+    return [
+        SettlementLine(
+            delivery.import_wh,
+            delivery.export_wh,
+            energy.method,
+            *delivery.position,
+            delivery.is_pooled,
+            from_pool_wh,
+            to_pool_wh,
+            amount,
+        )
+        for delivery, energy, from_pool_wh, to_pool_wh, amount in zip(
+            deliveries,
+            metered[1:],
+            settled.pool.imports_wh,
+            settled.pool.exports_wh,
+            settled.amounts_nano,
+            strict=True,
+        )
+    ]
 
 
 def record_of(
@@ -187,6 +205,8 @@ def record_of(
         connections_nano=sum(settled.amounts_nano),
         tariff_nano=sum(tariff_amount(delivery.tariff, delivery) for delivery in deliveries),
         estimated=sum(energy.method != Method.METERED for energy in metered[1:]),
+        pool_wh=settled.pool.volume_wh,
+        pool_price_micro=settled.pool.price,
     )
 
 
@@ -234,4 +254,5 @@ def with_record(totals: Totals, record: SettlementRecord) -> Totals:
         connections_nano=totals.connections_nano + record.connections_nano,
         tariff_nano=totals.tariff_nano + record.tariff_nano,
         estimated=totals.estimated + record.estimated,
+        pool_wh=totals.pool_wh + record.pool_wh,
     )

@@ -163,6 +163,9 @@ class Config(frame.Config):
     loss_price: PricePerKwh
     """What the operator pays the supplier for losses beyond those the market booked."""
 
+    pool_fee: PricePerKwh
+    """What a buyer of the pool pays for the network instead of the network fee."""
+
     price_floor: U32
     """The supplier's limits go down to minus this."""
 
@@ -184,6 +187,11 @@ class Config(frame.Config):
                 f"prices {low}, {self.feed_in_price}, {retail}, {high}: expected the least "
                 "imbalance price, feed-in, retail and the greatest one, rising"
             )
+        if not 0 <= self.pool_fee <= retail - self.feed_in_price:
+            raise ValueError(
+                f"pool_fee {self.pool_fee}: expected 0 to {retail - self.feed_in_price}, "
+                "what retail leaves above feed-in"
+            )
         if self.call_period_ms <= 0 or self.market_interval_ms % self.call_period_ms:
             raise ValueError(
                 f"call_period_ms {self.call_period_ms} does not divide the market interval "
@@ -197,5 +205,10 @@ def tariff_of(config: Config) -> Tariff:
 
 
 def zone_prices_of(config: Config) -> ZonePrices:
-    """Imbalance and loss prices."""
-    return ZonePrices(config.imbalance_price_max, config.imbalance_price_min, config.loss_price)
+    """Prices of deviations and losses, and the fee of the pool."""
+    return ZonePrices(
+        config.imbalance_price_max,
+        config.imbalance_price_min,
+        config.loss_price,
+        config.pool_fee,
+    )

@@ -53,3 +53,11 @@ class CallInProgress(frame.Error, index=11):
 
 class NoOrders(frame.Error, index=12):
     """A list of orders has to hold at least one."""
+
+
+class PoolChoiceUnchanged(frame.Error, index=13):
+    """The connection is in the pool, or outside of it, already."""
+
+
+class PoolChoiceTooSoon(frame.Error, index=14):
+    """The interval in which the connection chose last is not settled yet."""

@@ -15,7 +15,7 @@ from runtime.frame import (
     SignedBalance,
 )
 from runtime.pallets.grid_balancing import BUSES_MAX
-from runtime.pallets.trading.records import SettlementRecord, Side
+from runtime.pallets.trading.records import PoolChoice, SettlementRecord, Side
 
 
 class OrderPlaced(frame.Event, index=0):
@@ -76,3 +76,10 @@ class ArrearsChanged(frame.Event, index=6):
     account: AccountId
     arrears_nano: SignedBalance
     """What the account owes the supplier from now on; negative: what the supplier owes it."""
+
+
+class PoolChoiceMade(frame.Event, index=7):
+    """A connection joins or leaves the pool of residuals."""
+
+    connection: ConnectionId
+    choice: PoolChoice

@@ -95,6 +95,9 @@ def check_settlement(market: "Trading", interval: int) -> None:
     assert amounts == record.connections_nano, f"lines of {interval}"
     total = amounts + record.supplier_nano + record.operator_nano
     assert total == 0, f"settlement of {interval} sums to {total}"
+    from_pool_wh = sum(line.pool_import_wh for line in lines)
+    to_pool_wh = sum(line.pool_export_wh for line in lines)
+    assert from_pool_wh == to_pool_wh == record.pool_wh, f"pool of {interval}"
     config = market.config
     retail, feed_in = config.supplier_price + config.network_fee, config.feed_in_price
     spread = config.imbalance_price_max - config.imbalance_price_min
@@ -107,7 +110,13 @@ def check_settlement(market: "Trading", interval: int) -> None:
         owed_nano = line.payable_nano + record.imbalance_price * (short_wh - long_wh)
         held_nano = position_hold(position, market.prices_of_zone())
         assert held_nano >= owed_nano, f"{held_nano} was held for {owed_nano} in {interval}"
+        assert line.pool_import_wh <= line.import_wh, f"imports have one label in {interval}"
+        assert line.pool_export_wh <= line.export_wh, f"exports have one label in {interval}"
         if line.buy_wh == 0 == line.sell_wh:
-            assert bill == tariff, f"a home without trade pays the tariff in {interval}"
+            saving = retail - config.pool_fee - record.pool_price_micro
+            gain = record.pool_price_micro - feed_in
+            shared = saving * line.pool_import_wh + gain * line.pool_export_wh
+            assert bill == tariff - shared, f"without trade the tariff less the pool in {interval}"
+            assert shared >= 0, f"the pool makes nobody worse off in {interval}"
         elif 0 in (line.buy_wh, line.sell_wh):
             assert bill <= tariff + spread * (long_wh + short_wh), f"bound of a bill in {interval}"

@@ -146,6 +146,14 @@ class Schedule(Struct):
     """The call in progress."""
 
 
+class PoolChoice(Struct):
+    """Whether a connection shares its residuals."""
+
+    is_member: bool
+    since: IntervalIndex
+    """The first interval for which it holds; before it, the opposite does."""
+
+
 class SettlementRecord(Struct):
     """The figures of a settled interval."""
 
@@ -192,6 +200,12 @@ class SettlementRecord(Struct):
     estimated: U32
     """How many connections were settled with an estimate."""
 
+    pool_wh: EnergyWh
+    """What members of the pool had of each other."""
+
+    pool_price_micro: PricePerKwh
+    """Zero if that is nothing."""
+
 
 class Totals(Struct):
     """Sums over all settled intervals."""
@@ -207,6 +221,7 @@ class Totals(Struct):
     connections_nano: SignedBalance
     tariff_nano: SignedBalance
     estimated: U64
+    pool_wh: EnergyWh
 
 
 class SettlementLine(Struct):
@@ -220,6 +235,15 @@ class SettlementLine(Struct):
     payable_nano: SignedBalance
     buy_wh: EnergyWh
     sell_wh: EnergyWh
+    is_pooled: bool
+    """Whether it is a member of the pool."""
+
+    pool_import_wh: EnergyWh
+    """What it had of the pool."""
+
+    pool_export_wh: EnergyWh
+    """What it gave to the pool."""
+
     amount_nano: SignedBalance
     """What the connection received (negative: paid)."""
 

@@ -5,8 +5,8 @@ the house, counterparty of every fill, ends at zero; every Wh through the transf
 bought exactly once (`Settlement.residual_wh` is zero); a connection that did not trade pays exactly
 retail for its import less feed-in for its export.
 
-Left out: bilateral contracts (before the split), the pool of residuals (after it) and curtailment
-payments (last posting). Each is a step between those below and changes none of them.
+Left out: bilateral contracts (before the split) and curtailment payments (last posting). Each is a
+step between those below and changes none of them.
 
 Energy in Wh, prices in micro-DRT per kWh, money in nano-DRT = price times Wh: exact, never divided.
 The rules and their reasons: docs/settlement.md.
@@ -15,6 +15,8 @@ The rules and their reasons: docs/settlement.md.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from runtime.pallets.trading.pool import Pool, PoolPrices, share_residuals
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,9 @@ class ZonePrices:
     loss_price: int
     """What the operator pays the supplier for energy lost beyond what the market booked."""
 
+    pool_fee: int = 0
+    """What a buyer of the pool pays the operator instead of the network fee."""
+
 
 class Position(NamedTuple):
     """What the auction left a participant with."""
@@ -67,6 +72,8 @@ class Delivery(NamedTuple):
     position: Position
     import_wh: int
     export_wh: int
+    is_pooled: bool = False
+    """A member of the pool of residuals."""
 
 
 class Zone(NamedTuple):
@@ -86,7 +93,9 @@ class Zone(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Metered energy against the position: what is covered and what deviates."""
+    """Metered energy against the position: what is covered, what is left for the pool and the
+    supplier, and what deviates.
+    """
 
     covered_import_wh: int
     residual_import_wh: int
@@ -109,6 +118,7 @@ class Settlement:
     """Difference of the two sides of the supplier's energy balance: zero."""
 
     splits: tuple[Split, ...]
+    pool: Pool
     amounts_nano: tuple[int, ...]
     supplier_nano: int
     operator_nano: int
@@ -132,16 +142,20 @@ class Ledger:
 def settle(zone: Zone, deliveries: Sequence[Delivery]) -> Settlement:
     """Who pays what for one interval, from metered energy and the positions of the auction."""
     splits = tuple(split(d.position.net_wh, d.import_wh, d.export_wh) for d in deliveries)
+    pool = share_pool(zone.prices, deliveries, splits)
     imbalance_wh = sum(s.short_wh - s.long_wh for s in splits)
     price = imbalance_price(imbalance_wh, zone.prices)
     measured_loss_wh = measured_loss(zone, deliveries)
-    ledger, (house, supplier, operator) = post(zone, deliveries, splits, price, measured_loss_wh)
+    ledger, (house, supplier, operator) = post(
+        zone, deliveries, splits, pool, price, measured_loss_wh
+    )
     return Settlement(
         price,
         imbalance_wh,
         measured_loss_wh,
         supplier_energy_residual(zone, splits, imbalance_wh, measured_loss_wh),
         splits,
+        pool,
         tuple(ledger.nano[: len(deliveries)]),
         ledger.nano[supplier],
         ledger.nano[operator],
@@ -166,6 +180,20 @@ def split(net_wh: int, import_wh: int, export_wh: int) -> Split:
     )
 
 
+def share_pool(prices: ZonePrices, deliveries: Sequence[Delivery], splits: Sequence[Split]) -> Pool:
+    """Let members of the pool share what their positions did not cover."""
+    tariffs = [delivery.tariff for delivery in deliveries if delivery.is_pooled]
+    return share_residuals(
+        [d.is_pooled * s.residual_import_wh for d, s in zip(deliveries, splits, strict=True)],
+        [d.is_pooled * s.residual_export_wh for d, s in zip(deliveries, splits, strict=True)],
+        PoolPrices(
+            min((t.supplier_price + t.network_fee for t in tariffs), default=0),
+            max((t.feed_in_price for t in tariffs), default=0),
+            prices.pool_fee,
+        ),
+    )
+
+
 def imbalance_price(imbalance_wh: int, prices: ZonePrices) -> int:
     """The one price of all deviations: high when the zone is short, low when it is long."""
     if imbalance_wh > 0:
@@ -185,6 +213,7 @@ def post(
     zone: Zone,
     deliveries: Sequence[Delivery],
     splits: Sequence[Split],
+    pool: Pool,
     price: int,
     measured_loss_wh: int,
 ) -> tuple[Ledger, tuple[int, int, int]]:
@@ -199,9 +228,14 @@ def post(
         imbalance_wh += deviation_wh
         ledger.pay(connection, house, delivery.position.payable_nano)
         ledger.pay(connection, house, price * deviation_wh)
-        ledger.pay(connection, supplier, tariff.supplier_price * part.residual_import_wh)
-        ledger.pay(connection, operator, tariff.network_fee * part.residual_import_wh)
-        ledger.pay(supplier, connection, tariff.feed_in_price * part.residual_export_wh)
+        from_pool_wh, to_pool_wh = pool.imports_wh[connection], pool.exports_wh[connection]
+        ledger.pay(connection, house, pool.price * (from_pool_wh - to_pool_wh))
+        ledger.pay(connection, operator, zone.prices.pool_fee * from_pool_wh)
+        from_supplier_wh = part.residual_import_wh - from_pool_wh
+        ledger.pay(connection, supplier, tariff.supplier_price * from_supplier_wh)
+        ledger.pay(connection, operator, tariff.network_fee * from_supplier_wh)
+        to_supplier_wh = part.residual_export_wh - to_pool_wh
+        ledger.pay(supplier, connection, tariff.feed_in_price * to_supplier_wh)
     ledger.pay(supplier, house, zone.supplier.payable_nano)
     ledger.pay(house, operator, zone.rent_nano)
     ledger.pay(house, supplier, price * imbalance_wh)

@@ -67,10 +67,20 @@ def tariffs(draw: st.DrawFn) -> Tariff:
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Zone, list[Delivery]]:
     """A market that adds up: payables sum to the rent, positions to the booked loss."""
-    homes = draw(st.lists(st.tuples(tariffs(), WH, WH, WH, WH, st.integers(-(10**10), 10**10))))
+    homes = draw(
+        st.lists(
+            st.tuples(tariffs(), WH, WH, WH, WH, st.integers(-(10**10), 10**10), st.booleans())
+        )
+    )
     deliveries = [
-        Delivery(tariff, Position(payable if buy or sell else 0, buy, sell), imported, exported)
-        for tariff, buy, sell, imported, exported, payable in homes
+        Delivery(
+            tariff,
+            Position(payable if buy or sell else 0, buy, sell),
+            imported,
+            exported,
+            is_pooled,
+        )
+        for tariff, buy, sell, imported, exported, payable, is_pooled in homes
     ]
     retail = max((t.supplier_price + t.network_fee for t, *_ in homes), default=0)
     feed_in = min((t.feed_in_price for t, *_ in homes), default=0)
@@ -78,6 +88,7 @@ def cases(draw: st.DrawFn) -> tuple[Zone, list[Delivery]]:
         max(0, retail + draw(st.integers(0, 50_000))),
         feed_in - draw(st.integers(0, 50_000)),
         draw(PRICE),
+        draw(st.integers(0, 150_000)),
     )
     supplier = Position(draw(st.integers(-(10**10), 10**10)), draw(WH), draw(WH))
     rent = supplier.payable_nano + sum(d.position.payable_nano for d in deliveries)
@@ -90,6 +101,7 @@ def twin(zone: Zone, deliveries: list[Delivery]) -> tuple[int, dict[str, int]]:
         zone.prices.imbalance_price_max,
         zone.prices.imbalance_price_min,
         zone.prices.loss_price,
+        zone.prices.pool_fee,
         *zone.supplier,
         zone.transformer_import_wh,
         zone.transformer_export_wh,
@@ -104,6 +116,7 @@ def twin(zone: Zone, deliveries: list[Delivery]) -> tuple[int, dict[str, int]]:
             *d.position,
             d.import_wh,
             d.export_wh,
+            d.is_pooled,
         )
         for d in deliveries
     ]
@@ -135,9 +148,15 @@ def test_every_wh_has_one_label(case: tuple[Zone, list[Delivery]]) -> None:
     settled = settle(zone, deliveries)
 
     assert settled.residual_wh == 0
-    for delivery, part in zip(deliveries, settled.splits, strict=True):
+    pool = settled.pool
+    assert sum(pool.imports_wh) == sum(pool.exports_wh) == pool.volume_wh
+    for delivery, part, *shares in zip(
+        deliveries, settled.splits, pool.imports_wh, pool.exports_wh, strict=True
+    ):
         assert part.covered_import_wh + part.residual_import_wh == delivery.import_wh
         assert part.covered_export_wh + part.residual_export_wh == delivery.export_wh
+        assert 0 <= shares[0] <= part.residual_import_wh * delivery.is_pooled
+        assert 0 <= shares[1] <= part.residual_export_wh * delivery.is_pooled
         assert delivery.import_wh - delivery.export_wh == (
             delivery.position.net_wh
             + part.residual_import_wh
@@ -156,7 +175,7 @@ def tariff_bill(delivery: Delivery) -> int:
 @pytest.mark.slow
 @given(cases(), st.data())
 @settings(max_examples=EXAMPLES, deadline=None)
-def test_who_does_not_trade_pays_the_tariff_and_who_delivers_is_never_worse_off(
+def test_who_does_not_trade_or_delivers_is_never_worse_off_and_outside_of_all_pays_the_tariff(
     case: tuple[Zone, list[Delivery]], data: st.DataObject
 ) -> None:
     zone, deliveries = case
@@ -170,6 +189,8 @@ def test_who_does_not_trade_pays_the_tariff_and_who_delivers_is_never_worse_off(
         bound = tariff_bill(delivery) + spread * (part.short_wh + part.long_wh)
         assert -received <= bound
         if delivery.position == Position():
+            assert -received <= tariff_bill(delivery)
+        if delivery.position == Position() and not delivery.is_pooled:
             assert -received == tariff_bill(delivery)
 
 

@@ -57,7 +57,7 @@ def settle_k(zone: Zone, *readings: tuple[int, int, int]) -> None:
 
 
 def test_the_worked_example_is_exact_to_the_nano() -> None:
-    zone = Zone(EXAMPLE, buses=(1, 2, 2), **EXAMPLE_PRICES)
+    zone = Zone(EXAMPLE, buses=(1, 2, 2), has_pool=False, **EXAMPLE_PRICES)
     zone.block(K0)
     rest = zone.order(1, K, OFFER, 80_000, 1_000)
     zone.order(2, K, BID, 300_000, 900)
@@ -100,8 +100,8 @@ def test_the_worked_example_is_exact_to_the_nano() -> None:
     assert (zone.held(A), zone.held(B)) == (0, 0)
 
 
-def test_a_home_without_trade_pays_the_tariff() -> None:
-    zone = Zone()
+def test_a_home_without_trade_and_pool_pays_the_tariff() -> None:
+    zone = Zone(has_pool=False)
     zone.run(K0, K)
     settle_k(zone, (1, 700, 30), (2, 0, 0), (3, 0, 0), (0, 670, 0))
 
@@ -113,7 +113,7 @@ def test_a_home_without_trade_pays_the_tariff() -> None:
 
 
 def test_amounts_are_netted_over_the_connections_of_an_account() -> None:
-    zone = Zone(owners=(A,))
+    zone = Zone(owners=(A,), has_pool=False)
     zone.run(K0, K)
     zone.block(
         K + 1,
@@ -326,7 +326,9 @@ def test_a_bill_lists_the_settled_intervals_of_a_connection() -> None:
 
     bill = zone.trading.read_bill(1, K0, K0 + 10_000)
     assert [line.interval for line in bill] == [K0, K0 + 1, K0 + 2, K]
-    assert bill[-1].line == SettlementLine(700, 0, Method.METERED, 0, 0, 0, -700 * RETAIL)
+    assert bill[-1].line == SettlementLine(
+        700, 0, Method.METERED, 0, 0, 0, True, 0, 0, -700 * RETAIL
+    )
     assert zone.trading.read_bill(9, K0, K) == []
     assert zone.trading.read_bill(0, K0, K) == []
     assert zone.trading.read_bill(1, K, K0) == []

@@ -54,6 +54,7 @@ CONSTANTS = {
     "imbalance_price_max": 300_000,
     "imbalance_price_min": 20_000,
     "loss_price": 40_000,
+    "pool_fee": 50_000,
     "price_floor": 100_000,
     "book_orders_max": 4_096,
     "clearing_weight": 10**11,
@@ -83,7 +84,9 @@ def meter_of(connection: int) -> bytes:
 
 
 class Zone:
-    """Connections 1, 2, 3, ... at `buses`, owned by A, B, C, D in turn, each with a meter."""
+    """Connections 1, 2, 3, ... at `buses`, owned by A, B, C, D in turn, each with a meter.
+
+    Without `has_pool` all of them are outside the pool of residuals."""
 
     def __init__(
         self,
@@ -92,6 +95,7 @@ class Zone:
         *,
         owners: Sequence[bytes] = (A, B, C, D),
         without_meter: Iterable[int] = (),
+        has_pool: bool = True,
         wealth: int = WEALTH,
         supplier_wealth: int = WEALTH,
         capacity_wh: int = 5_000,
@@ -143,6 +147,7 @@ class Zone:
         self.assembly.bind(self.overlay)
         self.number = 0
         self.registers: dict[int, tuple[int, int]] = {}
+        self.outside_pool = [] if has_pool else list(range(1, len(buses) + 1))
         self._genesis(topology, buses, set(without_meter), wealth, supplier_wealth, capacity_wh)
         self.money = self.balances.total_issuance.get()
 
@@ -184,7 +189,7 @@ class Zone:
             if entry["id"] not in without_meter
         ]
         self.metering.genesis({"operator_meter": text_of(meter_of(0)), "meters": meters})
-        self.trading.genesis({})
+        self.trading.genesis({"outside_pool": self.outside_pool})
 
     # Time.
 
