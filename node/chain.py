@@ -23,6 +23,7 @@ from runtime.frame.dispatch import InvalidBlock
 from runtime.frame.extensions import InvalidTransaction
 from runtime.genesis import genesis_header
 from runtime.primitives.block import Block, Digest, Header
+from runtime.primitives.grandpa import FinalityProof
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import codec
 from runtime.primitives.types import ZERO_HASH, Hash
@@ -37,11 +38,17 @@ NUMBER_MAX = 1 << 32  # heights are stored in 4 bytes
 TIMESTAMP_DRIFT_MAX_MS = 30_000  # as Substrate's; a block further ahead is not wrong, but early
 SLICE_CHECK = 8  # extrinsics applied between two looks at the clock while a block is built
 SKIPPED_MAX = 8  # extrinsics too large for the rest of a block before it counts as full
+PROOF_HEADERS_MAX = 4_096  # of 200 bytes each; justifications come much more often
+RETIRED_MAX = 64  # blocks of lost branches; a fork of four validators has a few
 CHANGED_KEPT = 512  # as many blocks as may be unfinalized; subscribers are told of each at once
 
 
 class UnknownBlock(Exception):
     """No block of this hash is stored."""
+
+
+class ProofTooLong(Exception):
+    """A proof of finality would have too many headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,17 @@ class Outcome:
     header: Header
     extrinsics: tuple[bytes, ...]
     commit: TrieCommit
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """A block that can never be final, kept in memory for clients that were told of it."""
+
+    header: Header
+    extrinsics: list[bytes]
+    state: StateView
+    since: int
+    """Height of the last finalized block before it was pruned: its state reads from there on."""
 
 
 @dataclass(slots=True)
@@ -76,6 +94,7 @@ class Chain:
         self._outcomes: dict[Hash, Outcome] = {}
         self._built: Outcome | None = None
         self._changed: dict[Hash, frozenset[bytes]] = {}
+        self._retired: dict[Hash, Retired] = {}
         self.genesis_hash: Hash = b""
         self.finalized: Header
         self.best: Header
@@ -132,6 +151,11 @@ class Chain:
             found = Header.decode(data) if data is not None else None
         return found
 
+    def unfinalized(self) -> list[tuple[Hash, Header]]:
+        """Every block above the finalized one, parents before children."""
+        above = [item for item in self._headers.items() if item[1].number > self.finalized.number]
+        return sorted(above, key=lambda item: item[1].number)
+
     def body(self, block_hash: Hash) -> list[bytes] | None:
         """The extrinsics of a stored block."""
         data = self._database.get(Column.BODY, block_hash)
@@ -152,6 +176,32 @@ class Chain:
         if block_hash == self._finalized_hash:
             return self._database.get(Column.META, b"justification")
         return self._database.get(Column.JUSTIFICATION, block_hash)
+
+    def finality_proof(self, number: int) -> FinalityProof | None:
+        """Proof that the block of this height is final: the first justification from there on.
+
+        None when it is not final. Justifications are kept at each handoff, so this one is of the
+        authority set that finalized the block. Raises `ProofTooLong`.
+        """
+        unknown: list[Header] = []
+        for height in range(number, self.finalized.number + 1):
+            block_hash = self._known_final(height)
+            header = self.header(block_hash)
+            assert header is not None, "a finalized block is stored"
+            if height > number:
+                unknown.append(header)
+            justification = self.justification(block_hash)
+            if justification is not None:
+                return FinalityProof(block_hash, justification, unknown)
+            if len(unknown) >= PROOF_HEADERS_MAX:
+                raise ProofTooLong(
+                    f"no justification within {PROOF_HEADERS_MAX} blocks from block {number} on"
+                )
+        return None
+
+    def retired(self, block_hash: Hash) -> Retired | None:
+        """A block that was pruned a short while ago. Only for answering clients."""
+        return self._retired.get(block_hash)
 
     def changed_keys(self, block_hash: Hash) -> frozenset[bytes] | None:
         """The keys that a recent block wrote; None when that is no longer known."""
@@ -185,16 +235,7 @@ class Chain:
             aura_authorities=tuple(runtime.aura_authorities(state)),
             grandpa_authorities=tuple(key for key, _ in runtime.grandpa_authorities(state)),
             set_id=runtime.grandpa_set_id(state),
-            unfinalized=tuple(
-                sorted(
-                    (
-                        header
-                        for header in self._headers.values()
-                        if header.number > self.finalized.number
-                    ),
-                    key=lambda header: header.number,
-                )
-            ),
+            unfinalized=tuple(header for _, header in self.unfinalized()),
             best_hash=self._best_hash,
             voter=dict(self._database.items(Column.VOTER)),
             justification=self._database.get(Column.META, b"justification"),
@@ -361,9 +402,11 @@ class Chain:
         if operation.is_kept:
             batch.put(Column.JUSTIFICATION, operation.block_hash, operation.justification)
         header = self._known(operation.block_hash, pending)
+        retired = self._retire(operation.pruned)
 
         def follow() -> None:
             settle()
+            self._keep_retired(retired)
             gone = (self._finalized_hash, *operation.route, *operation.pruned)
             self.finalized, self._finalized_hash = header, operation.block_hash
             for block_hash in gone:
@@ -372,6 +415,20 @@ class Chain:
                     self._headers.pop(block_hash, None)
 
         pending.after.append(follow)
+
+    def _retire(self, pruned: tuple[Hash, ...]) -> dict[Hash, Retired]:
+        found: dict[Hash, Retired] = {}
+        for block_hash in pruned:
+            header, body = self._headers.get(block_hash), self.body(block_hash)
+            state = self._views.get(block_hash)
+            if header is not None and body is not None and state is not None:
+                found[block_hash] = Retired(header, body, state, self.finalized.number)
+        return found
+
+    def _keep_retired(self, retired: dict[Hash, Retired]) -> None:
+        kept = {**self._retired, **retired}
+        recent = [item for item in kept.items() if item[1].since >= self._store.oldest]
+        self._retired = dict(recent[-RETIRED_MAX:])
 
     # --- opening ------------------------------------------------------------------------------
 
@@ -451,6 +508,11 @@ class Chain:
                 "chain data and let the node fetch the chain from its peers."
             )
         return value
+
+    def _known_final(self, number: int) -> Hash:
+        block_hash = self.finalized_hash(number)
+        assert block_hash is not None, "every height up to the finalized one has its hash"
+        return block_hash
 
     def _known(self, block_hash: Hash, pending: _Pending) -> Header:
         header = pending.headers.get(block_hash) or self.header(block_hash)

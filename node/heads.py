@@ -10,7 +10,8 @@ from collections.abc import Callable
 from consensus import effects
 from node.chain import Chain
 from node.pool import Pool
-from rpc.ports import BlockImported, BlocksFinalized, ChainEvent, ChainListener
+from rpc.ports import BestChanged, BlockImported, BlocksFinalized, ChainEvent, ChainListener
+from runtime.primitives.block import Header
 from runtime.primitives.types import Hash
 
 log = logging.getLogger("heads")
@@ -24,7 +25,8 @@ class Heads:
         self._pool = pool
         self._listeners: dict[int, ChainListener] = {}
         self._next = 0
-        self._pending: effects.NotifyImported | None = None
+        self._last_best: Hash = chain.best_hash
+        """The best block that listeners know; another one without an import comes by finality."""
 
     def subscribe(self, listener: ChainListener) -> Callable[[], None]:
         """Call `listener` for each event from now on, until the result is called."""
@@ -41,12 +43,17 @@ class Heads:
             effect.block_hash.hex()[:12],
             " (best)" if effect.is_best else "",
         )
+        if effect.is_best:
+            self._last_best = effect.block_hash
         self._tell(BlockImported(effect.block_hash, effect.header, effect.is_best))
 
     def best(self, effect: effects.NotifyBest) -> None:
         """The best block changed; the pool follows."""
         if effect.retracted:
             log.info("Reorganized: %d retracted", len(effect.retracted))
+        if effect.block_hash != self._last_best:
+            self._last_best = effect.block_hash
+            self._tell(BestChanged(effect.block_hash, effect.header))
         self._pool.new_best(
             effect.header.number,
             self._bodies(effect.enacted),
@@ -55,14 +62,15 @@ class Heads:
 
     def finalized(self, effect: effects.NotifyFinalized) -> None:
         """Blocks became final."""
-        blocks: list[tuple[Hash, object]] = []
+        blocks: list[tuple[Hash, Header]] = []
         for block_hash in effect.route:
             header = self._chain.header(block_hash)
             assert header is not None, "a finalized block is stored"
             blocks.append((block_hash, header))
             self._pool.finalized(block_hash)
         log.info("Finalized #%d 0x%s", effect.header.number, effect.block_hash.hex()[:12])
-        self._tell(BlocksFinalized(blocks))  # type: ignore[arg-type]
+        justification = self._chain.justification(effect.block_hash)
+        self._tell(BlocksFinalized(blocks, effect.pruned, justification))
 
     def _bodies(self, hashes: tuple[Hash, ...]) -> list[tuple[Hash, list[bytes]]]:
         return [(block_hash, self._chain.body(block_hash) or []) for block_hash in hashes]

@@ -234,6 +234,13 @@ class Pool:
         self._remove_with_dependents(digest, Status("invalid"))
         self._ban(digest)
 
+    def remove(self, digest: bytes) -> bool:
+        """Drop an extrinsic, and what depends on it, because the operator says so."""
+        if not self.contains(digest):
+            return False
+        self.reject(digest)
+        return True
+
     def new_best(
         self,
         number: int,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from node import pool as pools
-from node.chain import Chain, UnknownBlock
+from node.chain import Chain, ProofTooLong, UnknownBlock
 from node.chain_spec import ChainSpec
 from node.errors import StorageUnusable
 from node.heads import Heads
@@ -48,8 +48,11 @@ class ChainAdapter:
         return ports.Head(self._chain.finalized_hash_now, self._chain.finalized.number)
 
     def header(self, at: Hash) -> Header | None:
-        """Header of a stored block."""
-        return self._chain.header(at)
+        """Header of a stored block, or of one pruned a short while ago."""
+        header = self._chain.header(at)
+        if header is None and (retired := self._chain.retired(at)) is not None:
+            return retired.header
+        return header
 
     def hash_at(self, number: int) -> Hash | None:
         """Hash at a height of the best chain."""
@@ -59,11 +62,26 @@ class ChainAdapter:
 
     async def body(self, at: Hash) -> Sequence[bytes] | None:
         """Extrinsics of a block."""
-        return self._chain.body(at)
+        body = self._chain.body(at)
+        if body is None and (retired := self._chain.retired(at)) is not None:
+            return retired.extrinsics
+        return body
 
     async def justification(self, at: Hash) -> bytes | None:
         """The justification stored with a block."""
         return self._chain.justification(at)
+
+    def unfinalized(self) -> Sequence[tuple[Hash, Header]]:
+        """Blocks above the finalized one."""
+        return self._chain.unfinalized()
+
+    async def finality_proof(self, number: int) -> bytes | None:
+        """Proof that a height is final."""
+        try:
+            proof = self._chain.finality_proof(number)
+        except ProofTooLong as error:
+            raise ports.PortError(str(error)) from error
+        return proof.encode() if proof is not None else None
 
     def subscribe(self, listener: ports.ChainListener) -> Unsubscribe:
         """Follow imports and finalizations."""
@@ -77,8 +95,13 @@ class StateAdapter:
         self._chain = chain
 
     def _view(self, at: Hash | None) -> StateView:
+        if at is None:
+            return self._chain.best_state()
+        retired = self._chain.retired(at)
+        if retired is not None:
+            return retired.state
         try:
-            return self._chain.best_state() if at is None else self._chain.state_at(at)
+            return self._chain.state_at(at)
         except UnknownBlock as error:
             raise ports.UnknownBlock(str(error)) from error
         except StateDiscarded as error:
@@ -114,6 +137,10 @@ class StateAdapter:
                 break
             found.append(key)
         return found
+
+    async def merkle_value(self, prefix: bytes, at: Hash | None) -> bytes | None:
+        """Merkle value over the keys with a prefix."""
+        return self._view(at).merkle_value(prefix)
 
     async def read_proof(self, keys: Sequence[bytes], at: Hash | None) -> Sequence[bytes]:
         """Trie nodes that prove the keys."""
@@ -187,6 +214,10 @@ class PoolAdapter:
         """Ready extrinsics."""
         return self._pool.pending()
 
+    def remove(self, digest: Hash) -> bool:
+        """Drop an extrinsic."""
+        return self._pool.remove(digest)
+
     async def next_nonce(self, account: bytes) -> int:
         """The next nonce, ready extrinsics counted."""
         state = Overlay(self._chain.best_state())
@@ -228,6 +259,20 @@ class KeysAdapter:
     def has(self, public: bytes, key_type: str) -> bool:
         """Whether a session key is here."""
         return self.keystore.get(key_type, public) is not None
+
+    def has_session_keys(self, keys: bytes) -> bool:
+        """Whether a whole set of session keys is here."""
+        try:
+            return self.keystore.has_session_keys(keys)
+        except ValueError as error:
+            raise ports.PortError(str(error)) from error
+
+    def rotate(self) -> bytes:
+        """Draw new session keys."""
+        try:
+            return self.keystore.rotate()
+        except (OSError, StorageUnusable) as error:
+            raise ports.PortError(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,7 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
             ),
             keys=KeysAdapter(keystore),
             dret=DretAdapter(chain, pool, config.name, config.is_validator, view),
+            is_archive=config.state_pruning is None,
         ),
         stats,
     )

@@ -2,13 +2,11 @@
 
 A submission is refused with Substrate's codes whenever its fate is already known: clients raise
 on an error, but substrate-interface waits for ever on an `invalid` status.
-
-Left out: generating session keys, removing extrinsics.
 """
 
 from rpc.jsonrpc import RpcError
 from rpc.methods import invalid_params, method, subscription
-from rpc.params import HexBytes, Text, to_hex, to_hex_or_none
+from rpc.params import ExtrinsicRefs, HexBytes, Text, to_hex, to_hex_or_none
 from rpc.ports import Json, Node, PortError, SubmissionRefused, TransactionStatus
 from rpc.subscriptions import Sink
 
@@ -31,6 +29,12 @@ async def submit_extrinsic(node: Node, extrinsic: HexBytes) -> Json:
 def pending_extrinsics(node: Node) -> Json:
     """Ready extrinsics."""
     return [to_hex(extrinsic) for extrinsic in node.pool.pending()]
+
+
+@method("author_removeExtrinsic", unsafe=True)
+def remove_extrinsic(node: Node, extrinsics: ExtrinsicRefs) -> Json:
+    """Drop extrinsics from the pool, with what depends on them; the hashes of those found."""
+    return [to_hex(ref.hash) for ref in extrinsics if node.pool.remove(ref.hash)]
 
 
 @subscription(
@@ -69,6 +73,24 @@ def has_key(node: Node, public_key: HexBytes, key_type: Text) -> Json:
     """Whether the key store has the secret of a public key."""
     _check_key_type(key_type)
     return node.keys.has(public_key, key_type)
+
+
+@method("author_hasSessionKeys", unsafe=True)
+def has_session_keys(node: Node, session_keys: HexBytes) -> Json:
+    """Whether the key store has the secrets of a set of session keys."""
+    try:
+        return node.keys.has_session_keys(session_keys)
+    except PortError as error:
+        raise RpcError(AUTHOR_OTHER, str(error)) from None
+
+
+@method("author_rotateKeys", unsafe=True)
+def rotate_keys(node: Node) -> Json:
+    """Draw new session keys and store them; the public keys, for `Session.set_keys`."""
+    try:
+        return to_hex(node.keys.rotate())
+    except PortError as error:
+        raise RpcError(AUTHOR_OTHER, str(error)) from None
 
 
 def status_json(status: TransactionStatus) -> Json:

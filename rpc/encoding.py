@@ -52,3 +52,15 @@ def runtime_version_json(version: RuntimeVersion) -> Json:
         "systemVersion": version.system_version,
         "stateVersion": version.system_version,
     }
+
+
+def runtime_json(version: RuntimeVersion) -> Json:
+    """A runtime version in the form of `chainHead_v1`, where `apis` is an object."""
+    return {
+        "specName": version.spec_name,
+        "implName": version.impl_name,
+        "specVersion": version.spec_version,
+        "implVersion": version.impl_version,
+        "transactionVersion": version.transaction_version,
+        "apis": {to_hex(api): number for api, number in version.apis},
+    }

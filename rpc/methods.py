@@ -1,9 +1,10 @@
 """The method registry: names, aliases, parameters from signatures, errors.
 
-A method is a function `(node, parameters…)`, a subscription one `(node, sink, parameters…)`; the
-annotations of the parameters (see `rpc.params`) say how each is decoded, `| None` or a default
-that it may be left out. Parameters come by position, or by name in an object; a missing trailing
-parameter and `null` mean the same, and superfluous ones are ignored, as in jsonrpsee.
+A method is a function `(node, parameters…)`, one that keeps something for its connection
+`(node, call, parameters…)`, a subscription `(node, sink, parameters…)`; the annotations of the
+parameters (see `rpc.params`) say how each is decoded, `| None` that it may be left out. Parameters
+come by position, or by name in an object; a missing trailing parameter and `null` mean the same,
+and superfluous ones are ignored, as in jsonrpsee.
 
 Unsafe methods are listed but answer as polkadot-sdk does when they are denied.
 """
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TypeAlias, cast
 
+from rpc.connection import Call
 from rpc.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, RpcError
 from rpc.params import as_list
 from rpc.ports import Json, Node
@@ -44,6 +46,8 @@ class Method:
     is_unsafe: bool
     handler: Handler
     parameters: Sequence[Parameter]
+    is_of_connection: bool = False
+    """Whether the handler takes the `Call` after the node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,15 @@ def method(
     return register
 
 
+def connection_method(name: str) -> Callable[[Handler], Method]:
+    """Make a function a method that keeps something for its connection: it takes the `Call`."""
+
+    def register(handler: Handler) -> Method:
+        return Method(name, (), False, handler, _parameters(handler, skip=2), True)
+
+    return register
+
+
 def subscription(
     name: str,
     *,
@@ -139,9 +152,14 @@ def subscription(
     return register
 
 
-async def call_method(entry: Method, node: Node, params: object) -> Json:
+async def call_method(entry: Method, node: Node, call: Call, params: object) -> Json:
     """Decode the parameters and run a method."""
-    result = entry.handler(node, *decode_parameters(entry.parameters, params))
+    values = decode_parameters(entry.parameters, params)
+    result = (
+        entry.handler(node, call, *values)
+        if entry.is_of_connection
+        else entry.handler(node, *values)
+    )
     if isinstance(result, Awaitable):
         return await result
     return result

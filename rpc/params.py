@@ -6,12 +6,19 @@ either case of letters, and empty; numbers as JSON integers or hex strings: unmo
 send all of these.
 """
 
-from typing import Annotated, cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, TypeVar, cast
 
 from runtime.primitives.crypto import ss58_decode
+from runtime.primitives.hashing import blake2_256
 
 KEYS_MAX = 16_384  # keys in one call; a 15 MiB reply holds about that many account records
+ITEMS_MAX = 1_024  # questions about the state in one call; PAPI asks for some dozens at once
 NUMBER_MAX = 2**64 - 1  # the largest block number or count any Substrate chain can mean
+
+Kind = TypeVar("Kind", bound=StrEnum)
 
 
 def decode_hex(value: object) -> bytes:
@@ -92,6 +99,103 @@ def decode_subscription_id(value: object) -> str:
     return decode_text(value)
 
 
+def decode_flag(value: object) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false")
+    return value
+
+
+def decode_hashes(value: object) -> list[bytes]:
+    """One block hash, or a bounded list of them."""
+    items = as_list(value)
+    if items is None:
+        return [decode_hash(value)]
+    if len(items) > KEYS_MAX:
+        raise ValueError(f"{len(items)} hashes, at most {KEYS_MAX} are taken at once")
+    return [decode_hash(item) for item in items]
+
+
+class StorageKind(StrEnum):
+    """What to tell of a key."""
+
+    VALUE = "value"
+    HASH = "hash"
+    CLOSEST_DESCENDANT_MERKLE_VALUE = "closestDescendantMerkleValue"
+    DESCENDANTS_VALUES = "descendantsValues"
+    DESCENDANTS_HASHES = "descendantsHashes"
+
+
+@dataclass(frozen=True, slots=True)
+class StorageItem:
+    """One question about the state, as `chainHead_v1` and `archive_v1` ask it."""
+
+    key: bytes
+    kind: StorageKind
+    start: bytes | None
+    """Descendants come strictly after this key; None: from the first."""
+
+
+def decode_storage_items(value: object) -> list[StorageItem]:
+    """A bounded list of questions about the state."""
+    items = _objects(value, ITEMS_MAX)
+    return [
+        StorageItem(
+            decode_hex(item.get("key")),
+            _one_of(StorageKind, item.get("type")),
+            _optional(decode_hex, item.get("paginationStartKey")),
+        )
+        for item in items
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class DiffItem:
+    """Keys whose changes are asked for, and whether their values or the hashes of them."""
+
+    prefix: bytes
+    is_hashed: bool
+    is_of_child_trie: bool
+
+
+def decode_diff_items(value: object) -> list[DiffItem]:
+    """A bounded list of questions about changes."""
+    items = _objects(value, ITEMS_MAX)
+    return [
+        DiffItem(
+            _optional(decode_hex, item.get("key")) or b"",
+            _one_of(ReturnKind, item.get("returnType")) is ReturnKind.HASH,
+            _optional(decode_hex, item.get("childTrieKey")) is not None,
+        )
+        for item in items
+    ]
+
+
+class ReturnKind(StrEnum):
+    """What a difference tells of a key."""
+
+    VALUE = "value"
+    HASH = "hash"
+
+
+@dataclass(frozen=True, slots=True)
+class ExtrinsicRef:
+    """An extrinsic, named by its bytes or by its hash."""
+
+    hash: bytes
+
+
+def decode_extrinsic_refs(value: object) -> list[ExtrinsicRef]:
+    """A bounded list of `{"hash": …}` or `{"extrinsic": …}`."""
+    found: list[ExtrinsicRef] = []
+    for item in _objects(value, KEYS_MAX):
+        if "hash" in item:
+            found.append(ExtrinsicRef(decode_hash(item["hash"])))
+        else:
+            found.append(ExtrinsicRef(blake2_256(decode_hex(item.get("extrinsic")))))
+    return found
+
+
 HexBytes = Annotated[bytes, decode_hex]
 HexList = Annotated[list[bytes], decode_hex_list]
 BlockHash = Annotated[bytes, decode_hash]
@@ -100,6 +204,11 @@ Numbers = Annotated[int | list[int], decode_numbers]
 Text = Annotated[str, decode_text]
 Account = Annotated[bytes, decode_account]
 SubscriptionId = Annotated[str, decode_subscription_id]
+Flag = Annotated[bool, decode_flag]
+BlockHashes = Annotated[list[bytes], decode_hashes]
+StorageItems = Annotated[list[StorageItem], decode_storage_items]
+DiffItems = Annotated[list[DiffItem], decode_diff_items]
+ExtrinsicRefs = Annotated[list[ExtrinsicRef], decode_extrinsic_refs]
 
 
 def as_list(value: object) -> list[object] | None:
@@ -116,6 +225,31 @@ def to_hex(data: bytes) -> str:
 def to_hex_or_none(data: bytes | None) -> str | None:
     """As `to_hex`; None stays None."""
     return None if data is None else "0x" + data.hex()
+
+
+def _objects(value: object, items_max: int) -> list[Mapping[str, object]]:
+    items = as_list(value)
+    if items is None:
+        raise ValueError("expected a list of objects")
+    if len(items) > items_max:
+        raise ValueError(f"{len(items)} items, at most {items_max} are answered at once")
+    found: list[Mapping[str, object]] = []
+    for item in items:
+        if not isinstance(item, dict):
+            raise ValueError("expected a list of objects")
+        found.append(cast("Mapping[str, object]", item))  # decoded JSON: names are strings
+    return found
+
+
+def _one_of(kind: type[Kind], value: object) -> Kind:
+    try:
+        return kind(decode_text(value))
+    except ValueError:
+        raise ValueError(f"expected one of {', '.join(kind)}") from None
+
+
+def _optional(decode: Callable[[object], bytes], value: object) -> bytes | None:
+    return None if value is None else decode(value)
 
 
 def _from_hex_digits(digits: str) -> int:

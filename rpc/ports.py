@@ -14,8 +14,6 @@ The node implements these protocols and hands them over in one `Node` record. Ru
   read through these ports. They return at once, never raise and never call back into the node:
   the RPC server only puts the event into a bounded queue. So a slow client never holds the node.
   The returned `Unsubscribe` stops the calls; calling it twice is harmless.
-
-Left out: what the newer method groups (`chainHead_v1`, `archive_v1`) need beyond this.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -100,6 +98,14 @@ class BlockImported:
 
 
 @dataclass(frozen=True, slots=True)
+class BestChanged:
+    """A block that was imported before is the best one now, since finality left the old best."""
+
+    hash: Hash
+    header: Header
+
+
+@dataclass(frozen=True, slots=True)
 class BlocksFinalized:
     """The chain up to the last of these blocks is final.
 
@@ -108,9 +114,13 @@ class BlocksFinalized:
     """
 
     blocks: Sequence[tuple[Hash, Header]]
+    pruned: Sequence[Hash] = ()
+    """Imported blocks that can never be final now."""
+    justification: bytes | None = None
+    """The encoded GRANDPA justification of the last of the blocks."""
 
 
-ChainEvent: TypeAlias = BlockImported | BlocksFinalized
+ChainEvent: TypeAlias = BlockImported | BestChanged | BlocksFinalized
 ChainListener: TypeAlias = Callable[[ChainEvent], None]
 
 
@@ -137,6 +147,10 @@ class ChainPort(Protocol):
         """Hash of the block of this height on the best chain; None above the best block."""
         ...
 
+    def unfinalized(self) -> Sequence[tuple[Hash, Header]]:
+        """All blocks above the last finalized one, on every branch, parents before children."""
+        ...
+
     async def body(self, at: Hash) -> Sequence[bytes] | None:
         """Extrinsics of a block, each with its length prefix; empty for genesis.
 
@@ -146,6 +160,13 @@ class ChainPort(Protocol):
 
     async def justification(self, at: Hash) -> bytes | None:
         """The encoded GRANDPA justification stored with this very block, if there is one."""
+        ...
+
+    async def finality_proof(self, number: int) -> bytes | None:
+        """Substrate's encoded `FinalityProof` of the block of this height; None: not final yet.
+
+        Raises `PortError` when it cannot be given.
+        """
         ...
 
     def subscribe(self, listener: ChainListener) -> Unsubscribe:
@@ -193,6 +214,10 @@ class StatePort(Protocol):
 
         `start` need not exist nor begin with the prefix. RPC keeps `count` within its bound.
         """
+        ...
+
+    async def merkle_value(self, prefix: bytes, at: Hash | None) -> bytes | None:
+        """Merkle value of the trie node over exactly the keys with `prefix`; None without any."""
         ...
 
     async def read_proof(self, keys: Sequence[bytes], at: Hash | None) -> Sequence[bytes]:
@@ -259,6 +284,10 @@ class PoolPort(Protocol):
 
     def pending(self) -> Sequence[bytes]:
         """Ready extrinsics in the order a block would take them."""
+        ...
+
+    def remove(self, digest: Hash) -> bool:
+        """Drop the extrinsic of this hash, and what depends on it; whether it was here."""
         ...
 
     async def next_nonce(self, account: bytes) -> int:
@@ -361,6 +390,17 @@ class KeysPort(Protocol):
         """Whether the secret of `public` is stored for `key_type`."""
         ...
 
+    def has_session_keys(self, keys: bytes) -> bool:
+        """Whether the secret of each of the concatenated session keys is stored.
+
+        Raises `PortError` when `keys` has another length than a set of session keys.
+        """
+        ...
+
+    def rotate(self) -> bytes:
+        """Draw and store new session keys; their public keys, concatenated. Raises `PortError`."""
+        ...
+
 
 class DretPort(Protocol):
     """What `dret_*` methods report."""
@@ -380,3 +420,5 @@ class Node:
     system: SystemPort
     keys: KeysPort
     dret: DretPort
+    is_archive: bool = False
+    """Whether every state since the genesis can be read."""

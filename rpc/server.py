@@ -11,7 +11,19 @@ from collections.abc import Sequence
 import trio
 from trio import TaskStatus
 
-from rpc import author, chain, dret, payment, state, system
+from rpc import (
+    archive,
+    author,
+    chain,
+    chain_head,
+    chain_spec,
+    dret,
+    grandpa,
+    payment,
+    state,
+    system,
+    transaction,
+)
 from rpc.access import Access
 from rpc.config import RpcConfig
 from rpc.http import Disconnected, Headers, HttpConnection, HttpError, HttpRequest
@@ -24,7 +36,19 @@ from rpc.subscriptions import ChainFeed
 from rpc.system import health_json
 from rpc.websocket import WebSocketConnection
 
-NAMESPACES = (system, chain, state, author, payment, dret)
+NAMESPACES = (
+    system,
+    chain,
+    state,
+    author,
+    payment,
+    grandpa,
+    chain_head,
+    chain_spec,
+    transaction,
+    dret,
+)
+ARCHIVE = (archive,)  # only a node that keeps every state serves these
 BACKLOG = 128  # connections waiting to be accepted: a burst of as many as may be open
 
 logger = logging.getLogger("rpc")
@@ -49,8 +73,9 @@ class Server:
         self.port = config.port
         self._config = config
         self._access = Access(config)
+        namespaces = NAMESPACES + ARCHIVE if node.is_archive else NAMESPACES
         self._services = Services(
-            node, Registry(NAMESPACES), ChainFeed(node.chain), config.limits, self.stats
+            node, Registry(namespaces), ChainFeed(node.chain), config.limits, self.stats
         )
 
     async def run(self, task_status: TaskStatus["Server"] = trio.TASK_STATUS_IGNORED) -> None:
@@ -141,6 +166,7 @@ class Server:
             raise
         session = Session(self._services, "http", self._access.allows_unsafe)
         reply = await session.answer(body)
+        session.close()
         await connection.respond(200, reply.message or b"", headers=cors)
 
     def _health(self, path: str) -> tuple[int, bytes]:

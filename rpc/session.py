@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import trio
 
 from rpc.config import Limits
+from rpc.connection import Call, Connection
 from rpc.jsonrpc import (
     INTERNAL_ERROR,
     METHOD_NOT_FOUND,
@@ -65,12 +66,21 @@ class Reply:
 
     message: bytes | None
     opened: list[Sink] = field(default_factory=list[Sink])
+    after: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+
+    def follow_up(self) -> None:
+        """The message is on its way: open what was subscribed, start what was asked for."""
+        for sink in self.opened:
+            sink.open()
+        for follow in self.after:
+            follow()
 
 
 class Session:
     """A client's calls over one connection.
 
-    `notify` and `start` belong to the transport; without them (HTTP) nothing can be subscribed.
+    `notify`, `deliver` and `start` belong to the transport; without them (HTTP) nothing can be
+    subscribed.
     """
 
     def __init__(
@@ -79,28 +89,32 @@ class Session:
         protocol: str,
         allows_unsafe: bool,
         notify: Callable[[bytes], None] | None = None,
+        deliver: Callable[[bytes], Awaitable[None]] | None = None,
         start: Callable[[Callable[[], Awaitable[None]]], None] | None = None,
     ) -> None:
         self._services = services
         self._protocol = protocol
         self._allows_unsafe = allows_unsafe
         self._notify = notify
+        self._deliver = deliver
         self._start = start
+        self.connection = Connection(services.feed, start)
         self._sinks: dict[str, Sink] = {}
 
     async def answer(self, message: bytes | bytearray) -> Reply:
         """Reply to one message. Never raises for what the message holds."""
         reply = Reply(None)
         if is_batch(message):
-            reply.message = await self._answer_batch(message, reply.opened)
+            reply.message = await self._answer_batch(message, reply)
         else:
-            reply.message = await self._answer_one(message, reply.opened)
+            reply.message = await self._answer_one(message, reply)
         return reply
 
     def close(self) -> None:
         """End all subscriptions."""
         for sink in list(self._sinks.values()):
             self.forget(sink)
+        self.connection.close()
 
     @property
     def feed(self) -> ChainFeed:
@@ -112,6 +126,11 @@ class Session:
         assert self._notify is not None, "a session without notifications opened a subscription"
         self._notify(message)
 
+    async def deliver(self, message: bytes) -> None:
+        """Send a notification, waiting for room; only tasks of this session's sinks call it."""
+        assert self._deliver is not None, "a session without notifications opened a subscription"
+        await self._deliver(message)
+
     def start(self, job: Callable[[], Awaitable[None]]) -> None:
         """Run a subscription's task."""
         assert self._start is not None, "a session without notifications opened a subscription"
@@ -122,7 +141,7 @@ class Session:
         self._sinks.pop(sink.id, None)
         sink.close()
 
-    async def _answer_batch(self, message: bytes | bytearray, opened: list[Sink]) -> bytes | None:
+    async def _answer_batch(self, message: bytes | bytearray, whole: Reply) -> bytes | None:
         limits = self._services.limits
         try:
             parts = split_batch(message)
@@ -134,7 +153,7 @@ class Session:
         replies: list[bytes] = []
         size = 2
         for part in parts:
-            reply = await self._answer_one(part, opened)
+            reply = await self._answer_one(part, whole)
             # Handlers seldom wait, and a long batch must not hold the node.
             await trio.lowlevel.checkpoint()
             if reply is None:
@@ -142,15 +161,15 @@ class Session:
             replies.append(reply)
             size += len(reply) + 1
             if size > limits.response_bytes_max:
-                for sink in opened:
+                for sink in whole.opened:
                     self.forget(sink)
-                opened.clear()
+                whole.opened.clear()
                 data = f"Exceeded max limit of {limits.response_bytes_max}"
                 too_big = RpcError(OVERSIZED_BATCH_RESPONSE, "The batch response was too big", data)
                 return encode_error(NULL_ID, too_big)
         return b"[%b]" % b",".join(replies) if replies else None
 
-    async def _answer_one(self, message: bytes | bytearray, opened: list[Sink]) -> bytes | None:
+    async def _answer_one(self, message: bytes | bytearray, reply: Reply) -> bytes | None:
         try:
             request = parse_request(message)
         except BadRequest as error:
@@ -163,7 +182,7 @@ class Session:
             entry = self._services.registry.find(request.method)
             label = request.method
             stats.calls_started[self._protocol, label] += 1
-            value = await self._execute(entry, request, opened)
+            value = await self._execute(entry, request, reply)
         except RpcError as error:
             stats.calls_finished[self._protocol, label, True] += 1
             return encode_error(request.id, error)
@@ -171,11 +190,11 @@ class Session:
         return encode_result(request.id, value)
 
     async def _execute(
-        self, entry: Method | Subscription | Unsubscription, request: Request, opened: list[Sink]
+        self, entry: Method | Subscription | Unsubscription, request: Request, reply: Reply
     ) -> bytes:
         try:
             with trio.fail_after(CALL_SECONDS_MAX):
-                value = encode_value(await self._call(entry, request, opened))
+                value = encode_value(await self._call(entry, request, reply))
         except RpcError:
             raise
         except trio.TooSlowError:
@@ -192,18 +211,19 @@ class Session:
         return value
 
     async def _call(
-        self, entry: Method | Subscription | Unsubscription, request: Request, opened: list[Sink]
+        self, entry: Method | Subscription | Unsubscription, request: Request, reply: Reply
     ) -> Json:
         if isinstance(entry, Method):
             if entry.is_unsafe and not self._allows_unsafe:
                 text = "RPC call is unsafe to be called externally"
                 raise RpcError(METHOD_NOT_FOUND, text)
-            return await call_method(entry, self._services.node, request.params)
+            call = Call(self.connection, reply.after)
+            return await call_method(entry, self._services.node, call, request.params)
         if isinstance(entry, Unsubscription):
             return self._unsubscribe(entry, request.params)
-        return await self._subscribe(entry, request.params, opened)
+        return await self._subscribe(entry, request.params, reply)
 
-    async def _subscribe(self, entry: Subscription, params: object, opened: list[Sink]) -> Json:
+    async def _subscribe(self, entry: Subscription, params: object, reply: Reply) -> Json:
         limits = self._services.limits
         if self._notify is None:
             raise RpcError(INTERNAL_ERROR, "Internal error", "subscriptions need a WebSocket")
@@ -218,7 +238,7 @@ class Session:
         except BaseException:
             self.forget(sink)
             raise
-        opened.append(sink)
+        reply.opened.append(sink)
         return sink.id
 
     def _unsubscribe(self, entry: Unsubscription, params: object) -> Json:

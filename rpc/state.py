@@ -5,7 +5,7 @@ first sends all its keys, then only keys whose value differs from what it sent l
 for blocks that change none: polkadot.js takes a change set without the one subscribed key as
 "the value is gone".
 
-Left out: subscribing to all keys, range queries over blocks, child tries, traces.
+Left out: subscribing to all keys, child tries, traces.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,10 +28,13 @@ from rpc.ports import (
 from rpc.subscriptions import Notice, Sink
 
 KEYS_PAGE_MAX = 1_000  # polkadot-sdk's bound
+ALL_KEYS_MAX = 16_384  # a reply of 15 MiB holds about as many account records
+RANGE_BLOCKS_MAX = 256  # as many states as are kept
 PROOF_KEYS_MAX = 1_024  # a proof of more is larger than a reply may be
 SUBSCRIBED_KEYS_MAX = 1_024  # each is read again when a branch changes
 CHECKPOINT_EVERY = 256  # reads before other tasks get a turn
 
+INVALID_BLOCK_RANGE = 4001
 INVALID_COUNT = 4002
 STATE_ERROR = 4003
 
@@ -84,6 +87,46 @@ async def keys_paged(
         raise RpcError(INVALID_COUNT, text)
     keys = node.state.keys_paged(prefix or b"", count, start_key, at)
     return [to_hex(key) for key in await answer(keys, at)]
+
+
+@method("state_getKeys", unsafe=True)
+async def keys(node: Node, prefix: HexBytes, at: BlockHash | None) -> Json:
+    """All keys under a prefix. Deprecated in favour of pages."""
+    return [to_hex(key) for key in await _all_keys(node, prefix, at)]
+
+
+@method("state_getPairs", unsafe=True)
+async def pairs(node: Node, prefix: HexBytes, at: BlockHash | None) -> Json:
+    """All keys under a prefix with their values. Deprecated in favour of pages."""
+    block = at or node.chain.best().hash
+    found: list[Json] = []
+    await _read_each(
+        node,
+        await _all_keys(node, prefix, block),
+        block,
+        lambda key, value: found.append([to_hex(key), to_hex_or_none(value)]),
+    )
+    return found
+
+
+@method("state_queryStorage", unsafe=True)
+async def query_storage(
+    node: Node, keys: HexList, from_block: BlockHash, to_block: BlockHash | None
+) -> Json:
+    """The values under keys at a block, and then what each block after it changed."""
+    blocks = _range(node, from_block, to_block or node.chain.best().hash)
+    sets: list[Json] = []
+    before: dict[bytes, bytes | None] = {}
+    for block in blocks:
+        after: dict[bytes, bytes | None] = {}
+        await _read(node, keys, block, after)
+        changes = (
+            {key: value for key, value in after.items() if before[key] != value} if sets else after
+        )
+        if changes:
+            sets.append(_change_set_json(block, changes))
+        before = after
+    return sets
 
 
 @method("state_queryStorageAt")
@@ -208,6 +251,30 @@ async def _follow_storage(
         if changes:
             values.update(changes)
             sink.send(_change_set_json(block, changes))
+
+
+async def _all_keys(node: Node, prefix: bytes, at: bytes | None) -> Sequence[bytes]:
+    found = await answer(node.state.keys_paged(prefix, ALL_KEYS_MAX + 1, None, at), at)
+    if len(found) > ALL_KEYS_MAX:
+        text = f"more than {ALL_KEYS_MAX} keys; use state_getKeysPaged"
+        raise RpcError(INVALID_COUNT, text)
+    return found
+
+
+def _range(node: Node, first: bytes, last: bytes) -> list[bytes]:
+    """Blocks from `first` to `last`, which has to stand on it."""
+    found = [last]
+    reason = f"more than {RANGE_BLOCKS_MAX} blocks"
+    while len(found) <= RANGE_BLOCKS_MAX:
+        if found[-1] == first:
+            return found[::-1]
+        header = node.chain.header(found[-1])
+        if header is None or header.number == 0:
+            reason = "the first is not an ancestor of the last" if header else "unknown block"
+            break
+        found.append(header.parent_hash)
+    where = f"[{to_hex(first)} ... {to_hex(last)}]"
+    raise RpcError(INVALID_BLOCK_RANGE, f"Cannot resolve a block range {where}. {reason}")
 
 
 async def _change_set(node: Node, keys: Sequence[bytes], block: bytes) -> Json:

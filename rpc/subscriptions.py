@@ -13,15 +13,18 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
 from rpc.encoding import header_json
 from rpc.jsonrpc import encode_notification, encode_value
-from rpc.ports import BlockImported, ChainEvent, ChainPort, Json
+from rpc.ports import BestChanged, BlockImported, ChainEvent, ChainPort, Json
 from runtime.primitives.block import Header
 from runtime.primitives.types import Hash
+
+if TYPE_CHECKING:
+    from rpc.connection import Connection
 
 FEED_EVENTS_MAX = 1_024  # half an hour of blocks; more only pile up when the loop stands still
 FEED_CHECKPOINT_EVERY = 64  # subscribers served before other tasks get a turn
@@ -93,6 +96,10 @@ class Client(Protocol):
         """Queue a notification, or cut the connection when its queue is full."""
         ...
 
+    async def deliver(self, message: bytes) -> None:
+        """Queue a notification once there is room."""
+        ...
+
     def start(self, job: Callable[[], Awaitable[None]]) -> None:
         """Run a task for as long as the connection lives."""
         ...
@@ -104,6 +111,11 @@ class Client(Protocol):
     @property
     def feed(self) -> "ChainFeed":
         """Where heads come from."""
+        ...
+
+    @property
+    def connection(self) -> "Connection":
+        """What methods keep for this client."""
         ...
 
 
@@ -118,9 +130,14 @@ class Sink:
         self._held_max = held_max
         self._jobs: list[Callable[[], Awaitable[None]]] = []
         self._on_close: list[Callable[[], None]] = []
-        self._scope = trio.CancelScope()
+        self._scopes: set[trio.CancelScope] = set()
         self._is_closed = False
         self._is_finished = False
+
+    @property
+    def connection(self) -> "Connection":
+        """What is kept for the connection."""
+        return self._client.connection
 
     @property
     def feed(self) -> "ChainFeed":
@@ -141,6 +158,13 @@ class Sink:
         elif len(self._held) < self._held_max:
             self._held.append(message)
 
+    async def deliver(self, result: Json) -> None:
+        """Notify the client from a task of this subscription, waiting until there is room."""
+        assert self._held is None, "tasks run from the reply on"
+        if not self._is_closed and not self._is_finished:
+            value = encode_value(result)
+            await self._client.deliver(encode_notification(self.notification, self.id, value))
+
     def on_close(self, callback: Callable[[], None]) -> None:
         """Call back once when the subscription ends, for whatever reason."""
         if self._is_closed:
@@ -150,7 +174,10 @@ class Sink:
 
     def run(self, job: Callable[[], Awaitable[None]]) -> None:
         """Run a task from the reply on until the subscription ends."""
-        self._jobs.append(job)
+        if self._held is not None:
+            self._jobs.append(job)
+        elif not self._is_closed:
+            self._client.start(partial(self._scoped, job))
 
     def open(self) -> None:
         """The reply is out: send what was held back and start the tasks."""
@@ -175,13 +202,20 @@ class Sink:
         if self._is_closed:
             return
         self._is_closed = True
-        self._scope.cancel()
+        for scope in list(self._scopes):
+            scope.cancel()
         for callback in self._on_close:
             callback()
 
     async def _scoped(self, job: Callable[[], Awaitable[None]]) -> None:
-        with self._scope:
-            await job()
+        if self._is_closed:
+            return
+        with trio.CancelScope() as scope:
+            self._scopes.add(scope)
+            try:
+                await job()
+            finally:
+                self._scopes.discard(scope)
 
 
 @dataclass(slots=True)
@@ -210,6 +244,12 @@ class _Subscriber:
     handler: NoticeHandler
 
 
+@dataclass(frozen=True, slots=True)
+class _Follower:
+    since: int
+    handler: Callable[[ChainEvent], None]
+
+
 class ChainFeed:
     """Heads for all subscribers of a server. Topics: `best`, `all`, `finalized`."""
 
@@ -219,6 +259,7 @@ class ChainFeed:
         self._sequence = 0
         self._wake = trio.Event()
         self._subscribers: dict[int, _Subscriber] = {}
+        self._followers: dict[int, _Follower] = {}
         self._next_key = 0
 
     async def run(self) -> None:
@@ -244,17 +285,33 @@ class ChainFeed:
 
         return unsubscribe
 
+    def follow(self, handler: Callable[[ChainEvent], None]) -> Callable[[], None]:
+        """Call `handler` for each event, as it came, after this moment; returns how to stop."""
+        key = self._next_key
+        self._next_key += 1
+        self._followers[key] = _Follower(self._sequence, handler)
+
+        def unsubscribe() -> None:
+            self._followers.pop(key, None)
+
+        return unsubscribe
+
     def _note(self, event: ChainEvent) -> None:
         self._sequence += 1
         self._queue.append((self._sequence, event))
         self._wake.set()
 
     async def _deliver(self, sequence: int, event: ChainEvent) -> None:
+        for follower in list(self._followers.values()):
+            if follower.since < sequence:
+                follower.handler(event)
         if isinstance(event, BlockImported):
             notice = Notice(event.hash, event.header)
             await self._tell(sequence, "all", notice)
             if event.is_best:
                 await self._tell(sequence, "best", notice)
+        elif isinstance(event, BestChanged):
+            await self._tell(sequence, "best", Notice(event.hash, event.header))
         else:
             for block_hash, header in event.blocks:
                 await self._tell(sequence, "finalized", Notice(block_hash, header))

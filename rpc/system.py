@@ -1,11 +1,12 @@
 """`system_*`: the node itself.
 
-Left out: reserved peers, log filters and dry runs.
+Left out: reserved peers and log filters.
 """
 
 from rpc.methods import method
-from rpc.params import Account, to_hex
+from rpc.params import Account, BlockHash, HexBytes, to_hex
 from rpc.ports import Json, Node
+from rpc.state import answer
 
 KNOWN_CHAIN_TYPES = ("Development", "Local", "Live")
 
@@ -94,6 +95,12 @@ def peers(node: Node) -> Json:
 async def account_next_index(node: Node, account: Account) -> Json:
     """The nonce for an account's next extrinsic, the pool's included."""
     return await node.pool.next_nonce(account)
+
+
+@method("system_dryRun", aliases=("system_dryRunAt",), unsafe=True)
+async def dry_run(node: Node, extrinsic: HexBytes, at: BlockHash | None) -> Json:
+    """What an extrinsic would come to on a block: a SCALE encoded `ApplyExtrinsicResult`."""
+    return to_hex(await answer(node.state.call("BlockBuilder_apply_extrinsic", extrinsic, at), at))
 
 
 def health_json(node: Node) -> dict[str, Json]:

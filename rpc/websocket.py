@@ -44,7 +44,9 @@ class WebSocketConnection:
         self._protocol = wsproto.WSConnection(wsproto.ConnectionType.SERVER)
         self._outbox = Outbox(self._limits.message_buffer)
         self._calls = trio.Semaphore(self._limits.calls_max)
-        self._session = Session(services, "ws", allows_unsafe, self._notify, self._start)
+        self._session = Session(
+            services, "ws", allows_unsafe, self._notify, self._deliver, self._start
+        )
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self._message = bytearray()
@@ -135,8 +137,7 @@ class WebSocketConnection:
             reply = await self._session.answer(message)
             if reply.message is not None:
                 await self._outbox.put(text_frame(reply.message))
-            for sink in reply.opened:
-                sink.open()
+            reply.follow_up()
         finally:
             self._calls.release()
 
@@ -195,6 +196,9 @@ class WebSocketConnection:
         if not self._outbox.offer(text_frame(message)) and not self._scope.cancel_called:
             self._stats.slow_consumers_dropped += 1
             self._scope.cancel()
+
+    async def _deliver(self, message: bytes) -> None:
+        await self._outbox.put(text_frame(message))
 
     def _start(self, job: Callable[[], Awaitable[None]]) -> None:
         self._spawn(job)

@@ -149,6 +149,17 @@ class Justification(Struct):
     """The headers between the commit's target and the blocks its precommits voted for."""
 
 
+class FinalityProof(Struct):
+    """A proof that a block is final, for who knows the authority set that made it so."""
+
+    block: Hash
+    """The block that the justification is for: the one asked for, or a descendant."""
+
+    justification: bytes
+    unknown_headers: list[Header]
+    """The headers above the block asked for, up to `block`."""
+
+
 class CatchUp(Struct):
     """All votes of a round that is over, for a voter that fell behind."""
 

@@ -13,12 +13,20 @@ import pytest
 from consensus import effects
 from consensus.events import Built, Verdict
 from consensus.ports import LoadedState
-from node.chain import CHANGED_KEPT, SKIPPED_MAX, TIMESTAMP_DRIFT_MAX_MS, Chain, UnknownBlock
+from node.chain import (
+    CHANGED_KEPT,
+    SKIPPED_MAX,
+    TIMESTAMP_DRIFT_MAX_MS,
+    Chain,
+    ProofTooLong,
+    UnknownBlock,
+)
 from node.database import Column
 from node.errors import DiskFailed, StorageUnusable
 from node.state_store import StateDiscarded
 from runtime.frame.validity import ExhaustsResources, Future
 from runtime.primitives.block import Digest, Header
+from runtime.primitives.grandpa import FinalityProof
 from runtime.primitives.hashing import blake2_256
 from runtime.state.overlay import Overlay
 from tests.node.key_value_runtime import (
@@ -291,6 +299,68 @@ def test_justifications_are_kept_for_the_last_block_and_where_asked_for(
         None,
         b"justification " + blocks[2],
     ]
+
+
+def test_a_block_is_proved_final_by_the_next_justification(chain: ChainHarness) -> None:
+    blocks = [chain.genesis_hash]
+    for number in range(1, 6):
+        blocks.append(chain.import_block(chain.chain.best_hash, {}, number))
+        chain.write(chain.set_best(blocks[-1]))
+        chain.finalize(blocks[-1], kept=number == 3)
+    headers = [chain.chain.header(block) for block in blocks]
+
+    for number, proved in ((1, 3), (3, 3), (4, 5), (5, 5)):
+        proof = chain.chain.finality_proof(number)
+        assert proof is not None
+        assert proof.block == blocks[proved]
+        assert proof.justification == b"justification " + blocks[proved]
+        assert proof.unknown_headers == headers[number + 1 : proved + 1]
+        assert FinalityProof.decode(proof.encode()) == proof
+    assert chain.chain.finality_proof(6) is None
+
+
+def test_a_proof_of_too_many_headers_is_not_given(
+    chain: ChainHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.chain.PROOF_HEADERS_MAX", 2)
+    for number in range(1, 5):
+        block = chain.import_block(chain.chain.best_hash, {}, number)
+        chain.write(chain.set_best(block))
+        chain.finalize(block)
+
+    with pytest.raises(ProofTooLong, match="within 2 blocks from block 1 on"):
+        chain.chain.finality_proof(1)
+
+
+def test_a_pruned_block_stays_readable_for_clients_while_its_state_can_be(tmp_path: Path) -> None:
+    with open_chain(tmp_path / "db", pruning=3) as chain:
+        lost = chain.import_block(chain.genesis_hash, {b"lost": b"here"}, 99)
+        for number in range(1, 7):
+            block = chain.import_block(chain.chain.best_hash, {b"a": b"%d" % number}, number)
+            chain.write(chain.set_best(block))
+            chain.finalize(block, pruned=(lost,) if number == 1 else ())
+            retired = chain.chain.retired(lost)
+            if number == 2:
+                assert retired is not None
+                assert retired.header.hash() == lost
+                assert len(retired.extrinsics) == 2
+                assert retired.state.get(b"lost") == b"here"
+                assert chain.chain.header(lost) is None
+
+        assert chain.chain.retired(lost) is None
+
+
+def test_unfinalized_blocks_come_parents_first(chain: ChainHarness) -> None:
+    a1 = chain.import_block(chain.genesis_hash, {b"a": b"1"}, 1)
+    a2 = chain.import_block(a1, {}, 2)
+    b1 = chain.import_block(chain.genesis_hash, {b"b": b"1"}, 3)
+
+    assert [block for block, _ in chain.chain.unfinalized()] == [a1, b1, a2]
+
+    chain.write(chain.set_best(a2))
+    chain.finalize(a1, pruned=(b1,))
+
+    assert [block for block, _ in chain.chain.unfinalized()] == [a2]
 
 
 def test_consensus_starts_from_what_was_stored(chain: ChainHarness) -> None:

@@ -130,6 +130,21 @@ def test_what_was_invalid_is_banned_for_half_an_hour() -> None:
         pool.submit(xt(1, 0))
 
 
+def test_what_the_operator_removes_leaves_with_its_dependents_and_stays_away() -> None:
+    pool = make(Chain())
+    heard: list[str] = []
+    hashes = [pool.submit(xt(1, nonce)) for nonce in range(3)]
+    pool.watch(hashes[2], lambda status: heard.append(status.kind))
+
+    assert pool.remove(hashes[1])
+    assert not pool.remove(hashes[1])
+
+    assert pool.pending() == [xt(1, 0)]
+    assert heard == ["ready", "invalid"]
+    with pytest.raises(pools.TemporarilyBanned):
+        pool.submit(xt(1, 1))
+
+
 def test_one_sender_cannot_fill_the_pool() -> None:
     pool = make(Chain())
     for nonce in range(pools.PER_SENDER_MAX):

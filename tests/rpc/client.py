@@ -35,6 +35,7 @@ class WsClient:
         self.protocol = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
         self.ids = itertools.count(1)
         self.inbox: list[Any] = []
+        self.text = ""
         self.pongs: list[bytes] = []
 
     async def handshake(self, host: str, headers: list[tuple[bytes, bytes]]) -> None:
@@ -55,7 +56,6 @@ class WsClient:
 
     async def receive(self) -> Any:
         """The next message. Raises `Closed`."""
-        text = ""
         while not self.inbox:
             try:
                 data = await self.stream.receive_some()
@@ -64,10 +64,10 @@ class WsClient:
             self.protocol.receive_data(bytes(data) or None)
             for event in self.protocol.events():
                 if isinstance(event, ws.TextMessage):
-                    text += event.data
+                    self.text += event.data
                     if event.message_finished:
-                        self.inbox.append(json.loads(text))
-                        text = ""
+                        self.inbox.append(json.loads(self.text))
+                        self.text = ""
                 elif isinstance(event, ws.Ping):
                     await self.stream.send_all(self.protocol.send(event.response()))
                 elif isinstance(event, ws.Pong):

@@ -11,6 +11,7 @@ from pathlib import Path
 import trio
 
 from rpc.ports import (
+    BestChanged,
     BlockImported,
     BlocksFinalized,
     CallFailed,
@@ -131,15 +132,24 @@ class FakeChain:
         self._tell(BlockImported(block.hash, header, is_best))
         return block
 
-    def finalize(self, block: Block) -> None:
-        """Make a block and its ancestors final."""
+    def reorganize(self, block: Block) -> None:
+        """Make a block that was imported before the best one."""
+        self.best_block = block
+        self._tell(BestChanged(block.hash, block.header))
+
+    def finalize(self, block: Block, justification: bytes | None = None) -> None:
+        """Make a block and its ancestors final, and prune what does not stand on it."""
+        before = self.unfinalized()
         path: list[tuple[bytes, Header]] = []
         current = block
         while current is not self.finalized_block:
             path.append((current.hash, current.header))
             current = self.blocks[current.header.parent_hash]
         self.finalized_block = block
-        self._tell(BlocksFinalized(path[::-1]))
+        left = {block_hash for block_hash, _ in self.unfinalized()}
+        final = {block_hash for block_hash, _ in path}
+        pruned = [block_hash for block_hash, _ in before if block_hash not in left | final]
+        self._tell(BlocksFinalized(path[::-1], pruned, justification))
 
     def block(self, at: bytes | None) -> Block:
         """The block whose state is asked."""
@@ -162,6 +172,26 @@ class FakeChain:
 
     def header(self, at: bytes) -> Header | None:
         return self.blocks[at].header if at in self.blocks else None
+
+    def unfinalized(self) -> Sequence[tuple[bytes, Header]]:
+        found = [
+            (block.hash, block.header)
+            for block in self.blocks.values()
+            if block is not self.finalized_block and self._stands_on_finality(block)
+        ]
+        return sorted(found, key=lambda item: item[1].number)
+
+    def _stands_on_finality(self, block: Block) -> bool:
+        while block.header.number > self.finalized_block.header.number:
+            block = self.blocks[block.header.parent_hash]
+        return block is self.finalized_block
+
+    async def finality_proof(self, number: int) -> bytes | None:
+        if number > self.finalized_block.header.number:
+            return None
+        if number == 0:
+            raise PortError("no justification")
+        return b"proof" + bytes([number])
 
     def hash_at(self, number: int) -> bytes | None:
         block = self.best_block
@@ -217,6 +247,10 @@ class FakeState:
         first = 0 if start is None else bisect_right(keys, start)
         return keys[first : first + count]
 
+    async def merkle_value(self, prefix: bytes, at: bytes | None) -> bytes | None:
+        under = [item for item in self.chain.block(at).state.items() if item[0].startswith(prefix)]
+        return root_of(dict(under)) if under else None
+
     async def read_proof(self, keys: Sequence[bytes], at: bytes | None) -> Sequence[bytes]:
         state = self.chain.block(at).state
         return [key + state.get(key, b"") for key in keys]
@@ -226,6 +260,8 @@ class FakeState:
         if name == "AccountNonceApi_account_nonce":
             account = block.state.get(ACCOUNT_PREFIX + blake2_128_concat(data), bytes(4))
             return account[:4]
+        if name == "BlockBuilder_apply_extrinsic":
+            return bytes(2)
         if name == "Metadata_metadata_versions":
             return bytes.fromhex("040e000000")
         if name == "TransactionPaymentApi_query_info":
@@ -282,6 +318,9 @@ class FakePool:
         """Report a step of a watched extrinsic."""
         for listener in list(self.listeners.get(digest, ())):
             listener(status)
+
+    def remove(self, digest: bytes) -> bool:
+        return self.extrinsics.pop(digest, None) is not None
 
     def pending(self) -> Sequence[bytes]:
         return list(self.extrinsics.values())
@@ -350,6 +389,17 @@ class FakeKeys:
     def has(self, public: bytes, key_type: str) -> bool:
         return (key_type, public) in self.stored
 
+    def has_session_keys(self, keys: bytes) -> bool:
+        if len(keys) != 64:
+            raise PortError(f"session keys have 64 bytes, not {len(keys)}")
+        return ("aura", keys[:32]) in self.stored and ("gran", keys[32:]) in self.stored
+
+    def rotate(self) -> bytes:
+        suri = f"//drawn{len(self.stored)}"
+        public = hashlib.sha256(suri.encode()).digest()
+        self.stored["aura", public] = self.stored["gran", public] = suri
+        return public * 2
+
 
 class FakeDret:
     """A status whose answer tests may replace, by something that fails too."""
@@ -364,14 +414,16 @@ class FakeDret:
 class FakeNode:
     """The parts, and the record that the server takes."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_archive: bool = False) -> None:
         self.chain = FakeChain()
         self.state = FakeState(self.chain)
         self.pool = FakePool()
         self.system = FakeSystem(self.chain)
         self.keys = FakeKeys()
         self.dret = FakeDret()
-        self.ports = Node(self.chain, self.state, self.pool, self.system, self.keys, self.dret)
+        self.ports = Node(
+            self.chain, self.state, self.pool, self.system, self.keys, self.dret, is_archive
+        )
 
 
 def root_of(state: Mapping[bytes, bytes]) -> bytes:

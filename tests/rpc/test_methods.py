@@ -302,6 +302,48 @@ class TestState:
         too_many = await error(server, "state_getReadProof", ["0x00"] * 1025)
         assert too_many["code"] == -32602
 
+    async def test_all_keys_and_pairs_under_a_prefix(self, server: Running) -> None:
+        state = server.node.chain.genesis.state
+        expected = [key for key in sorted(state) if key.startswith(ACCOUNT_PREFIX)]
+
+        keys = await result(server, "state_getKeys", to_hex(ACCOUNT_PREFIX))
+        pairs = await result(server, "state_getPairs", to_hex(ACCOUNT_PREFIX))
+
+        assert keys == [to_hex(key) for key in expected]
+        assert pairs == [[to_hex(key), to_hex(state[key])] for key in expected]
+
+    async def test_the_changes_of_a_range_of_blocks(self, server: Running) -> None:
+        chain = server.node.chain
+        first = chain.grow({b"a": b"1"})
+        chain.grow()
+        third = chain.grow({b"a": None, b"b": b"2"})
+        fourth = chain.grow({b"a": b"1"})
+        asked = [to_hex(b"a"), to_hex(b"b")]
+
+        found = await result(server, "state_queryStorage", asked, to_hex(first.hash))
+        until = await result(
+            server, "state_queryStorage", asked, to_hex(first.hash), to_hex(first.hash)
+        )
+
+        assert found == [
+            {"block": to_hex(first.hash), "changes": [["0x61", "0x31"], ["0x62", None]]},
+            {"block": to_hex(third.hash), "changes": [["0x61", None], ["0x62", "0x32"]]},
+            {"block": to_hex(fourth.hash), "changes": [["0x61", "0x31"]]},
+        ]
+        assert until == found[:1]
+
+    async def test_a_range_that_is_none_is_refused(self, server: Running) -> None:
+        chain = server.node.chain
+        block = chain.grow()
+        fork = chain.grow({b"x": b"y"}, parent=chain.genesis, is_best=False)
+
+        for first in (fork.hash, bytes(32)):
+            found = await error(
+                server, "state_queryStorage", ["0x61"], to_hex(first), to_hex(block.hash)
+            )
+            assert found["code"] == 4001
+            assert found["message"].startswith("Cannot resolve a block range [0x")
+
 
 class TestAuthor:
     async def test_a_submitted_extrinsic_is_pending_and_raises_the_nonce(
@@ -363,6 +405,27 @@ class TestAuthor:
         assert "does not belong" in wrong["message"]
         assert (await error(server, "author_hasKey", public, "aurae"))["code"] == -32602
 
+    async def test_session_keys_are_rotated_and_found(self, server: Running) -> None:
+        keys = await result(server, "author_rotateKeys")
+
+        assert len(keys) == 2 + 128
+        assert await result(server, "author_hasSessionKeys", keys) is True
+        assert await result(server, "author_hasSessionKeys", "0x" + "00" * 64) is False
+        assert (await error(server, "author_hasSessionKeys", "0x00"))["code"] == 1040
+
+    async def test_extrinsics_are_removed_by_bytes_or_hash(self, server: Running) -> None:
+        extrinsics = [bytes([4, number]) for number in range(3)]
+        for extrinsic in extrinsics:
+            await result(server, "author_submitExtrinsic", to_hex(extrinsic))
+        hashes = [to_hex(blake2_256(extrinsic)) for extrinsic in extrinsics]
+        unknown = {"hash": to_hex(bytes(32))}
+
+        named = [{"extrinsic": to_hex(extrinsics[0])}, {"hash": hashes[1]}, unknown]
+        removed = await result(server, "author_removeExtrinsic", named)
+
+        assert removed == hashes[:2]
+        assert await result(server, "author_pendingExtrinsics") == [to_hex(extrinsics[2])]
+
 
 class TestUnsafe:
     async def test_unsafe_methods_are_denied_when_only_safe_ones_are_served(self) -> None:
@@ -409,6 +472,10 @@ class TestSystem:
         monkeypatch.setattr(server.node.system, "chain_type", lambda: "Pilot")
 
         assert await result(server, "system_chainType") == {"Custom": "Pilot"}
+
+    async def test_a_dry_run_gives_the_result_in_scale(self, server: Running) -> None:
+        for name in ("system_dryRun", "system_dryRunAt"):
+            assert await result(server, name, "0x10aabbccdd") == "0x0000"
 
     async def test_dret_status_is_the_nodes_own_object(self, server: Running) -> None:
         server.node.dret.answer = lambda: {"best": 7, "market": {"intervals_settled": 3}}
@@ -497,7 +564,8 @@ async def test_rpc_methods_lists_every_alias_and_no_incomplete_group(server: Run
     assert names == sorted(set(names))
     for alias in ("chain_subscribeNewHead", "chain_getHead", "account_nextIndex", "state_callAt"):
         assert alias in names
-    assert not [name for name in names if name.startswith(("chainHead", "archive", "transaction"))]
+    groups = {name.partition("_")[0] for name in names if "_v1_" in name}
+    assert groups == {"chainHead", "chainSpec", "transaction", "transactionWatch"}
 
 
 async def test_a_failing_method_is_an_internal_error_and_the_server_goes_on(
