@@ -4,10 +4,11 @@ Functions take SCALE arguments and give SCALE results, on a state that is droppe
 they write is lost. Forms as in `sp_api` of the versions named in `runtime.version`.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any
 
-from runtime.frame.assembly import ApiError
+from runtime.frame.apis import ApiGroup, groups_of
+from runtime.frame.assembly import ApiError, decode_arguments
+from runtime.frame.declaration import ApiSpec, apis_of
 from runtime.frame.dispatch import (
     DispatchClass,
     DispatchFailure,
@@ -18,43 +19,76 @@ from runtime.frame.dispatch import (
 from runtime.frame.executive import Executive
 from runtime.frame.extrinsics import Decoded
 from runtime.frame.fees import FeeDetails
+from runtime.frame.metadata import METADATA_VERSIONS
+from runtime.frame.pallet import api
 from runtime.frame.signatures import SignatureCache
-from runtime.frame.validity import InvalidTransaction
+from runtime.frame.validity import InvalidTransaction, Validity, ValidityError
 from runtime.primitives.block import Block, Extrinsic, Header
 from runtime.primitives.scale import (
-    U8,
     U32,
-    Codec,
-    DecodeError,
     FixedBytes,
     Struct,
-    codec,
+    UnitEnum,
+    make_struct,
+    one_of,
 )
+from runtime.primitives.scale.shapes import TupleShape
 from runtime.primitives.types import AccountId, Balance, Hash, Nonce
 from runtime.state.overlay import Overlay
-from runtime.version import RuntimeVersion
+from runtime.version import API_VERSIONS, RuntimeVersion
 
 if TYPE_CHECKING:
     from runtime.runtime import Runtime
 
-METADATA_VERSIONS = (14,)
 TIMESTAMP_INHERENT = b"timstap0"
 InherentId = Annotated[bytes, FixedBytes(8)]
-InherentData = dict[InherentId, bytes]
 
 TIMESTAMP_DRIFT_MAX_MS = 30_000  # how far a block's time may be ahead of the importer's clock
 
-OK, ERR = b"\x00", b"\x01"
-ALL_EXTRINSICS = b"\x00"  # a block of this chain may always hold extrinsics of all kinds
 TOO_FAR_IN_FUTURE = b"\x01"  # error of the timestamp's inherent
 
+API_DOCS = {
+    "AccountNonceApi": ("How many extrinsics an account has signed.",),
+    "AuraApi": ("Who authors blocks, and when.",),
+    "BlockBuilder": ("Building a block, extrinsic by extrinsic.",),
+    "Core": ("What every runtime can do: execute blocks, and tell its version.",),
+    "GrandpaApi": ("Who votes on finality.",),
+    "Metadata": ("What the runtime is made of, for clients.",),
+    "SessionKeys": ("The keys of validators.",),
+    "TaggedTransactionQueue": ("Judging extrinsics for the pool.",),
+    "TransactionPaymentApi": ("What an extrinsic costs.",),
+    "ConsumptionMetering": ("Meters and their readings.",),
+    "GridBalancing": ("The grid and how energy flows through it.",),
+    "ProducerRegistration": ("Connections to the grid and the sources behind them.",),
+    "Trading": ("The market: orders, prices, positions, settlements and bills.",),
+}
 
-class RuntimeDispatchInfo(Struct, path="pallet_transaction_payment::types::RuntimeDispatchInfo"):
-    """What an extrinsic would take and cost, without its tip."""
 
-    weight: Weight
-    class_: DispatchClass
-    partial_fee: Balance
+class OpaqueMetadata(Struct, path="sp_core::OpaqueMetadata"):
+    """Encoded metadata."""
+
+    encoded: bytes
+
+
+class ExtrinsicInclusionMode(UnitEnum, path="sp_runtime::ExtrinsicInclusionMode"):
+    """Which extrinsics a block may hold."""
+
+    ALL_EXTRINSICS = 0
+    ONLY_INHERENTS = 1
+
+
+class TransactionSource(UnitEnum, path="sp_runtime::transaction_validity::TransactionSource"):
+    """Where an extrinsic came from; it is judged alike."""
+
+    IN_BLOCK = 0
+    LOCAL = 1
+    EXTERNAL = 2
+
+
+class InherentData(Struct, path="sp_inherents::InherentData"):
+    """What the importer of a block knows beside the chain."""
+
+    data: dict[InherentId, bytes]
 
 
 class CheckInherentsResult(Struct, path="sp_inherents::CheckInherentsResult"):
@@ -65,13 +99,28 @@ class CheckInherentsResult(Struct, path="sp_inherents::CheckInherentsResult"):
     errors: InherentData
 
 
-_VERSION, _METADATA, _ITEMS = codec(RuntimeVersion), codec(bytes), codec(list[Extrinsic])
-_OPTIONAL_METADATA, _METADATA_VERSIONS = codec(bytes | None), codec(list[U32])
-_NONCE, _BALANCE = codec(Nonce), codec(Balance)
-_FAILURE = codec(DispatchFailure)
+class RuntimeDispatchInfo(Struct, path="pallet_transaction_payment::types::RuntimeDispatchInfo"):
+    """What an extrinsic would take and cost, without its tip."""
 
-_Function: TypeAlias = tuple[tuple[Any, ...], Callable[..., bytes]]
-"""Annotations of the arguments, and what takes the overlay and them."""
+    weight: Weight
+    class_: DispatchClass
+    partial_fee: Balance
+
+
+class _Result:
+    """A `Result` of Rust: its type, and how its two kinds of values are made."""
+
+    def __init__(self, ok: object, error: object) -> None:
+        self.ok: Any = make_struct("Ok", {"value": ok}, index=0, unnamed=True)
+        self.error: Any = make_struct("Err", {"error": error}, index=1, unnamed=True)
+        # As a parameter, `None` would say that there is no type.
+        params = {"T": TupleShape() if ok is None else ok, "E": error}
+        self.type: Any = one_of("Result", [self.ok, self.error], path="Result", params=params)
+
+
+_DISPATCHED = _Result(None, DispatchFailure)
+_APPLIED = _Result(_DISPATCHED.type, ValidityError)
+_JUDGED = _Result(Validity, ValidityError)
 
 
 class RuntimeApis:
@@ -80,79 +129,66 @@ class RuntimeApis:
     def __init__(self, runtime: "Runtime", executive: Executive) -> None:
         self._runtime = runtime
         self._executive = executive
-        functions: dict[str, _Function] = {
-            "Core_version": ((), self._version),
-            "Core_initialize_block": ((Header,), self._initialize_block),
-            "Core_execute_block": ((Block,), self._execute_block),
-            "Metadata_metadata": ((), self._metadata),
-            "Metadata_metadata_at_version": ((U32,), self._metadata_at_version),
-            "Metadata_metadata_versions": ((), self._metadata_versions),
-            "BlockBuilder_apply_extrinsic": ((Extrinsic,), self._apply_extrinsic),
-            "BlockBuilder_finalize_block": ((), self._finalize_block),
-            "BlockBuilder_inherent_extrinsics": ((InherentData,), self._inherent_extrinsics),
-            "BlockBuilder_check_inherents": ((Block, InherentData), self._check_inherents),
-            "TaggedTransactionQueue_validate_transaction": (
-                (U8, Extrinsic, Hash),
-                self._validate_transaction,
-            ),
-            "AccountNonceApi_account_nonce": ((AccountId,), self._account_nonce),
-            "TransactionPaymentApi_query_info": ((Extrinsic, U32), self._query_info),
-            "TransactionPaymentApi_query_fee_details": ((Extrinsic, U32), self._query_fee_details),
-            "TransactionPaymentApi_query_weight_to_fee": ((Weight,), self._query_weight_to_fee),
-            "TransactionPaymentApi_query_length_to_fee": ((U32,), self._query_length_to_fee),
-        }
-        self._functions: dict[str, tuple[tuple[Codec[Any], ...], Callable[..., bytes]]] = {
-            name: (tuple(codec(argument) for argument in arguments), run)
-            for name, (arguments, run) in functions.items()
+        self._specs: dict[str, ApiSpec] = {
+            spec.name: spec
+            for spec in apis_of(RuntimeApis, skipped=2)  # self and the state
+            if spec.lifetime.includes(runtime.version.spec_version)
         }
 
     def has(self, name: str) -> bool:
         """Whether the function is one of these."""
-        return name in self._functions
+        return name in self._specs
+
+    def groups(self) -> tuple[ApiGroup, ...]:
+        """All runtime APIs of the runtime, those of its pallets included."""
+        functions = (*self._specs.values(), *self._runtime.assembly.apis)
+        return groups_of(functions, API_VERSIONS, API_DOCS)
 
     def call(self, overlay: Overlay, name: str, data: bytes) -> bytes:
         """Call a function on a state that is dropped afterwards. Raises `ApiError`."""
-        codecs, run = self._functions[name]
-        arguments: list[Any] = []
-        offset = 0
-        try:
-            for argument in codecs:
-                value, offset = argument.decode_from(data, offset)
-                arguments.append(value)
-        except (DecodeError, IndexError) as error:
-            raise ApiError(f"arguments of {name}: {error}") from None
-        if offset != len(data):
-            raise ApiError(f"arguments of {name}: {len(data) - offset} bytes left over")
-        return run(overlay, *arguments)
+        spec = self._specs[name]
+        function = getattr(self, spec.method)
+        return spec.result.encode(function(overlay, *decode_arguments(spec, data)))
 
     # --- Core and Metadata
 
-    def _version(self, overlay: Overlay) -> bytes:
-        return _VERSION.encode(self._runtime.version)
+    @api("Core_version")
+    def read_version(self, overlay: Overlay) -> RuntimeVersion:
+        """The version of the runtime."""
+        return self._runtime.version
 
-    def _initialize_block(self, overlay: Overlay, header: Header) -> bytes:
-        try:
-            self._executive.initialize_block(overlay, header)
-        except InvalidBlock as error:
-            raise ApiError(str(error)) from error
-        return ALL_EXTRINSICS
-
-    def _execute_block(self, overlay: Overlay, block: Block) -> bytes:
+    @api("Core_execute_block")
+    def execute_block(self, overlay: Overlay, block: Block) -> None:
+        """Execute a block on its parent's state."""
         try:
             self._executive.execute_block(overlay, block, SignatureCache())
         except InvalidBlock as error:
             raise ApiError(str(error)) from error
-        return b""
 
-    def _metadata(self, overlay: Overlay) -> bytes:
-        return _METADATA.encode(self._runtime.metadata(METADATA_VERSIONS[0]))
+    @api("Core_initialize_block")
+    def initialize_block(self, overlay: Overlay, header: Header) -> ExtrinsicInclusionMode:
+        """Begin a block on its parent's state."""
+        try:
+            self._executive.initialize_block(overlay, header)
+        except InvalidBlock as error:
+            raise ApiError(str(error)) from error
+        return ExtrinsicInclusionMode.ALL_EXTRINSICS
 
-    def _metadata_at_version(self, overlay: Overlay, version: int) -> bytes:
-        is_known = version in METADATA_VERSIONS
-        return _OPTIONAL_METADATA.encode(self._runtime.metadata(version) if is_known else None)
+    @api("Metadata_metadata")
+    def read_metadata(self, overlay: Overlay) -> OpaqueMetadata:
+        """The metadata of version 14."""
+        return OpaqueMetadata(self._runtime.metadata(METADATA_VERSIONS[0]))
 
-    def _metadata_versions(self, overlay: Overlay) -> bytes:
-        return _METADATA_VERSIONS.encode(list(METADATA_VERSIONS))
+    @api("Metadata_metadata_at_version")
+    def read_metadata_at(self, overlay: Overlay, version: U32) -> OpaqueMetadata | None:
+        """The metadata of a version; none if it is not served."""
+        is_served = version in METADATA_VERSIONS
+        return OpaqueMetadata(self._runtime.metadata(version)) if is_served else None
+
+    @api("Metadata_metadata_versions")
+    def read_metadata_versions(self, overlay: Overlay) -> list[U32]:
+        """The versions of metadata that are served."""
+        return list(METADATA_VERSIONS)
 
     # --- BlockBuilder
 
@@ -161,69 +197,90 @@ class RuntimeApis:
         if not self._runtime.assembly.state.is_in_block:
             raise ApiError("no block was begun on this state; call Core_initialize_block first")
 
-    def _apply_extrinsic(self, overlay: Overlay, extrinsic: bytes) -> bytes:
+    @api("BlockBuilder_apply_extrinsic", result=_APPLIED.type)
+    def apply_extrinsic(self, overlay: Overlay, extrinsic: Extrinsic) -> object:
+        """Put an extrinsic into the block that was begun; what its call came to."""
         self._check_in_block(overlay)
         try:
             failure = self._executive.apply_extrinsic(overlay, extrinsic, SignatureCache())
         except InvalidTransaction as error:
-            return ERR + error.encode()
-        return OK + (OK if failure is None else ERR + _FAILURE.encode(failure))
+            return _APPLIED.error(error.error)
+        outcome = _DISPATCHED.ok(None) if failure is None else _DISPATCHED.error(failure)
+        return _APPLIED.ok(outcome)
 
-    def _finalize_block(self, overlay: Overlay) -> bytes:
+    @api("BlockBuilder_finalize_block")
+    def finalize_block(self, overlay: Overlay) -> Header:
+        """End the block that was begun; its header, without a seal."""
         self._check_in_block(overlay)
         try:
-            return self._executive.finalize_block(overlay).encode()
+            return self._executive.finalize_block(overlay)
         except InvalidBlock as error:
             raise ApiError(str(error)) from error
 
-    def _inherent_extrinsics(self, overlay: Overlay, data: dict[bytes, bytes]) -> bytes:
-        return _ITEMS.encode(self._runtime.inherents(_moment(data)))
+    @api("BlockBuilder_inherent_extrinsics")
+    def make_inherents(self, overlay: Overlay, inherent: InherentData) -> list[Extrinsic]:
+        """The extrinsics that the author of a block puts first."""
+        return self._runtime.inherents(_moment(inherent))
 
-    def _check_inherents(self, overlay: Overlay, block: Block, data: dict[bytes, bytes]) -> bytes:
+    @api("BlockBuilder_check_inherents")
+    def check_inherents(
+        self, overlay: Overlay, block: Block, data: InherentData
+    ) -> CheckInherentsResult:
+        """Whether a block's time is not too far ahead of the importer's."""
         told = self._executive.timestamp_of(block.extrinsics)
         errors: dict[bytes, bytes] = {}
         if told is not None and told > _moment(data) + TIMESTAMP_DRIFT_MAX_MS:
             errors[TIMESTAMP_INHERENT] = TOO_FAR_IN_FUTURE
-        return CheckInherentsResult(not errors, False, errors).encode()
+        return CheckInherentsResult(not errors, False, InherentData(errors))
 
     # --- extrinsics and accounts
 
-    def _validate_transaction(
-        self, overlay: Overlay, source: int, extrinsic: bytes, block_hash: bytes
-    ) -> bytes:
+    @api("TaggedTransactionQueue_validate_transaction", result=_JUDGED.type)
+    def validate_transaction(
+        self, overlay: Overlay, source: TransactionSource, tx: Extrinsic, block_hash: Hash
+    ) -> object:
+        """Judge an extrinsic for the pool, on the state of the block with this hash."""
         try:
             validity = self._executive.validate_transaction(
-                overlay, extrinsic, SignatureCache(), block_hash
+                overlay, tx, SignatureCache(), block_hash
             )
         except InvalidTransaction as error:
-            return ERR + error.encode()
-        return OK + validity.encode()
+            return _JUDGED.error(error.error)
+        return _JUDGED.ok(validity)
 
-    def _account_nonce(self, overlay: Overlay, account: bytes) -> bytes:
-        return _NONCE.encode(self._runtime.account_nonce(overlay, account))
+    @api("AccountNonceApi_account_nonce")
+    def account_nonce(self, overlay: Overlay, account: AccountId) -> Nonce:
+        """The nonce of an account's next extrinsic; what waits in the pool does not count."""
+        return self._runtime.account_nonce(overlay, account)
 
-    def _query_info(self, overlay: Overlay, extrinsic: bytes, length: int) -> bytes:
-        decoded = self._decoded(overlay, extrinsic)
+    @api("TransactionPaymentApi_query_info")
+    def query_info(self, overlay: Overlay, uxt: Extrinsic, len_: U32) -> RuntimeDispatchInfo:
+        """What an extrinsic takes and costs; its signature is not checked."""
+        decoded = self._decoded(overlay, uxt)
         cost, payment = decoded.cost, self._runtime.transaction_payment
         fee = 0
         if decoded.signed is not None:
-            fee = payment.compute_fee(length, cost.weight, cost.pays, tip=0)
-        return RuntimeDispatchInfo(Weight(cost.weight, 0), cost.dispatch_class, fee).encode()
+            fee = payment.compute_fee(len_, cost.weight, cost.pays, tip=0)
+        return RuntimeDispatchInfo(Weight(cost.weight, 0), cost.dispatch_class, fee)
 
-    def _query_fee_details(self, overlay: Overlay, extrinsic: bytes, length: int) -> bytes:
-        decoded = self._decoded(overlay, extrinsic)
+    @api("TransactionPaymentApi_query_fee_details")
+    def query_fee_details(self, overlay: Overlay, uxt: Extrinsic, len_: U32) -> FeeDetails:
+        """What an extrinsic costs, by its parts; its signature is not checked."""
+        decoded = self._decoded(overlay, uxt)
         if decoded.signed is None or decoded.cost.pays is Pays.NO:
-            return FeeDetails(None).encode()
+            return FeeDetails(None)
         schedule = self._runtime.transaction_payment.schedule
-        return FeeDetails(schedule.inclusion_fee(length, decoded.cost.weight)).encode()
+        return FeeDetails(schedule.inclusion_fee(len_, decoded.cost.weight))
 
-    def _query_weight_to_fee(self, overlay: Overlay, weight: Weight) -> bytes:
-        return _BALANCE.encode(
-            self._runtime.transaction_payment.schedule.weight_fee(weight.ref_time)
-        )
+    @api("TransactionPaymentApi_query_weight_to_fee")
+    def query_weight_to_fee(self, overlay: Overlay, weight: Weight) -> Balance:
+        """The fee of a weight."""
+        return self._runtime.transaction_payment.schedule.weight_fee(weight.ref_time)
 
-    def _query_length_to_fee(self, overlay: Overlay, length: int) -> bytes:
-        return _BALANCE.encode(self._runtime.transaction_payment.schedule.per_byte * length)
+    @api("TransactionPaymentApi_query_length_to_fee")
+    def query_length_to_fee(self, overlay: Overlay, length: U32) -> Balance:
+        """The fee of a length in bytes."""
+        return self._runtime.transaction_payment.schedule.per_byte * length
 
     def _decoded(self, overlay: Overlay, extrinsic: bytes) -> Decoded:
         # Wallets ask with a signature that only has the right size, so none is checked.
@@ -234,9 +291,9 @@ class RuntimeApis:
             raise ApiError(str(error)) from error
 
 
-def _moment(data: dict[bytes, bytes]) -> int:
+def _moment(inherent: InherentData) -> int:
     """The importer's time among the data for inherents."""
-    encoded = data.get(TIMESTAMP_INHERENT, b"")
+    encoded = inherent.data.get(TIMESTAMP_INHERENT, b"")
     if len(encoded) != 8:
         raise ApiError("the inherent data hold no time under 'timstap0'")
     return int.from_bytes(encoded, "little")

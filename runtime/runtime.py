@@ -16,7 +16,7 @@ from runtime.frame.dispatch import DispatchFailure
 from runtime.frame.executive import Executive
 from runtime.frame.extensions import BlockLimits, nonce_tag
 from runtime.frame.extrinsics import Versions
-from runtime.frame.metadata import encode_metadata
+from runtime.frame.metadata import METADATA_VERSIONS, encode_metadata
 from runtime.frame.pallet import Pallet
 from runtime.frame.signatures import SignatureCache
 from runtime.frame.validity import Validity
@@ -51,7 +51,7 @@ from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import U32, DecodeError, FixedBytes, Struct
 from runtime.primitives.types import AccountId, AuthorityId, Hash
 from runtime.state.overlay import Overlay
-from runtime.version import SPEC_NAME, SPEC_VERSION, runtime_version
+from runtime.version import SPEC_NAME, SPEC_VERSION, SPEC_VERSIONS, runtime_version
 
 __all__ = ["CODE_KEY", "ApiError", "Constants", "Runtime", "SignatureCache", "UnknownVersion"]
 
@@ -85,12 +85,14 @@ PALLETS: Mapping[str, tuple[int, type[Pallet[Any]]]] = {
 }
 """Attribute of `Runtime`, index (wire format) and class of each pallet, in the order of genesis."""
 
-OWN_APIS = frozenset(
-    api.name.partition("_")[0]
-    for _, pallet in PALLETS.values()
-    for api in declaration_of(pallet).apis
-)
-"""The runtime APIs that pallets offer."""
+
+def own_apis(spec_version: int) -> frozenset[str]:
+    """The runtime APIs that pallets offer in a version."""
+    return frozenset(
+        api.api_name
+        for _, pallet in PALLETS.values()
+        for api in declaration_of(pallet).at(spec_version).apis
+    )
 
 
 class CodeInfo(Struct):
@@ -109,9 +111,12 @@ class UnknownVersion(Exception):
 class Runtime:
     """The pallets with their constants. `invariants` has them checked after each block."""
 
-    def __init__(self, constants: Constants, invariants: bool = False) -> None:
+    def __init__(
+        self, constants: Constants, invariants: bool = False, spec_version: int = SPEC_VERSION
+    ) -> None:
         self.constants = constants
-        self.version = runtime_version(sorted(OWN_APIS))
+        self.version = runtime_version(own_apis(spec_version), spec_version)
+        self._versions: dict[int, Runtime] = {spec_version: self}
         self._has_invariants = invariants
         c = constants
         self.system = System(SystemConfig(c.block_hash_count, self.version, c.ss58_prefix))
@@ -143,7 +148,7 @@ class Runtime:
         self._pallets: dict[int, Pallet[Any]] = {
             index: getattr(self, name) for name, (index, _) in PALLETS.items()
         }
-        self.assembly = Assembly(self._pallets)
+        self.assembly = Assembly(self._pallets, spec_version)
         self._executive = Executive(
             self.assembly,
             self.system,
@@ -182,11 +187,17 @@ class Runtime:
 
     def at(self, spec_version: int) -> "Runtime":
         """The runtime of a version. Raises `UnknownVersion` when this program has it not."""
-        if spec_version != SPEC_VERSION:
+        if spec_version not in SPEC_VERSIONS:
+            has = f"{SPEC_VERSIONS[0]} to {SPEC_VERSIONS[-1]}"
             raise UnknownVersion(
-                f"runtime version {spec_version} is asked for, this program has {SPEC_VERSION}"
+                f"runtime version {spec_version} is asked for, this program has {has}"
             )
-        return self
+        known = self._versions.get(spec_version)
+        if known is None:
+            known = Runtime(self.constants, self._has_invariants, spec_version)
+            self._versions[spec_version] = known
+            known._versions = self._versions
+        return known
 
     def of_code(self, code: bytes | None) -> "Runtime":
         """The runtime of a state, by what it has under `:code`: blocks on it run under this one.
@@ -341,15 +352,27 @@ class Runtime:
             return self._apis.call(overlay, name, data)
         return self.assembly.call_api(overlay, name, data)
 
+    @property
+    def api_names(self) -> list[str]:
+        """All runtime API functions, `Trait_function`."""
+        return [function.name for group in self._apis.groups() for function in group.functions]
+
     def metadata(self, version: int = 14) -> bytes:
         """The metadata as clients read it."""
         if version not in self._metadata:
-            self._metadata[version] = encode_metadata(self.assembly, version)
+            groups = self._apis.groups()
+            self._metadata[version] = encode_metadata(self.assembly, version, groups)
         return self._metadata[version]
+
+    def metadata_without_docs(self, version: int) -> bytes:
+        """The metadata as far as blocks and answers depend on them."""
+        return encode_metadata(self.assembly, version, self._apis.groups(), with_docs=False)
 
     def code(self) -> bytes:
         """What stands in the state under `:code`: it changes whenever the metadata do."""
         if self._code is None:
-            shape = encode_metadata(self.assembly, with_docs=False)
-            self._code = CodeInfo(SPEC_NAME, SPEC_VERSION, blake2_256(shape)).encode()
+            # The newest version says all that the others do.
+            metadata = self.metadata_without_docs(METADATA_VERSIONS[-1])
+            info = CodeInfo(SPEC_NAME, self.version.spec_version, blake2_256(metadata))
+            self._code = info.encode()
         return self._code

@@ -14,6 +14,10 @@ from runtime.primitives.scale import U8, U32, FixedBytes, Struct
 SPEC_NAME = "dret"
 IMPL_NAME = "dret-python"
 SPEC_VERSION = 1
+SPEC_VERSIONS = range(1, SPEC_VERSION + 1)
+"""Those that this program has: blocks are executed under the version that their parent's state
+names, and declarations say in which versions they hold (`runtime.frame.lifetime`)."""
+
 TRANSACTION_VERSION = 1
 SYSTEM_VERSION = 1
 """State tries of version 1, extrinsics tries of version 0."""
@@ -52,14 +56,16 @@ def api_id(name: str) -> bytes:
     return blake2b(name.encode(), digest_size=8).digest()
 
 
-def runtime_version(own_apis: Iterable[str] = ()) -> RuntimeVersion:
-    """This version, with the runtime APIs of pallets, which are all of version 1."""
+def runtime_version(
+    own_apis: Iterable[str] = (), spec_version: int = SPEC_VERSION
+) -> RuntimeVersion:
+    """A version, with the runtime APIs of pallets, which are all of version 1."""
     versions = dict.fromkeys(own_apis, 1) | API_VERSIONS
     return RuntimeVersion(
         spec_name=SPEC_NAME,
         impl_name=IMPL_NAME,
         authoring_version=1,
-        spec_version=SPEC_VERSION,
+        spec_version=spec_version,
         impl_version=1,
         apis=[(api_id(name), number) for name, number in sorted(versions.items())],
         transaction_version=TRANSACTION_VERSION,

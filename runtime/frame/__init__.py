@@ -24,6 +24,7 @@ from runtime.frame.dispatch import (
     Underflow,
     Weight,
 )
+from runtime.frame.lifetime import Lifetime
 from runtime.frame.pallet import Config, Error, Event, Pallet, api, call
 from runtime.frame.storage import (
     Blake2_128Concat,
@@ -123,6 +124,7 @@ __all__ = [
     "Inherent",
     "IntervalIndex",
     "InvalidBlock",
+    "Lifetime",
     "MaxLen",
     "Moment",
     "MultiAddress",

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from runtime.frame.declaration import ApiSpec, CallSpec
+from runtime.frame.declaration import ApiSpec, CallSpec, Declaration
 from runtime.frame.dispatch import (
     BadOrigin,
     CallCost,
@@ -58,13 +58,14 @@ class _Target:
 class Assembly:
     """Pallets bound to one state. `pallets` maps their indices, which are wire format."""
 
-    def __init__(self, pallets: Mapping[int, Pallet[Any]]) -> None:
+    def __init__(self, pallets: Mapping[int, Pallet[Any]], spec_version: int = 1) -> None:
+        self.spec_version = spec_version
         self.state = State()
         self.pallets: Sequence[Pallet[Any]] = tuple(pallets[index] for index in sorted(pallets))
         """By index."""
 
         self.types: RuntimeTypes = runtime_types(
-            tuple((index, type(pallets[index])) for index in sorted(pallets))
+            tuple((index, type(pallets[index])) for index in sorted(pallets)), spec_version
         )
         self._depth = 0
         self._targets: dict[type, _Target] = {}
@@ -74,10 +75,14 @@ class Assembly:
             for spec in pallet.declaration.storage:
                 value = shape_of(self.types.fill_in(spec.value))
                 getattr(pallet, spec.name).bind(self.state, value, spec.default)
-            for api in pallet.declaration.apis:
+            for api in self.declaration_of(pallet).apis:
                 self._apis[api.name] = (pallet, api)
         for cls, (index, call) in self.types.calls.items():
             self._targets[cls] = _Target(pallets[index], call)
+
+    def declaration_of(self, pallet: Pallet[Any]) -> Declaration:
+        """What this version of the runtime has of a pallet's declaration."""
+        return pallet.declaration.at(self.spec_version)
 
     # --- state
 
@@ -150,22 +155,18 @@ class Assembly:
 
     # --- runtime APIs
 
+    @property
+    def apis(self) -> tuple[ApiSpec, ...]:
+        """The runtime API functions of the pallets."""
+        return tuple(spec for _, spec in self._apis.values())
+
     def call_api(self, overlay: Overlay, name: str, data: bytes) -> bytes:
         """Call a runtime API function on a state, with SCALE arguments; changes are dropped."""
         known = self._apis.get(name)
         if known is None:
             raise ApiError(f"Exported method {name} is not found")
         pallet, spec = known
-        arguments: list[object] = []
-        offset = 0
-        try:
-            for argument in spec.codecs:
-                value, offset = argument.decode_from(data, offset)
-                arguments.append(value)
-        except DecodeError as error:
-            raise ApiError(f"arguments of {name}: {error}") from None
-        if offset != len(data):
-            raise ApiError(f"arguments of {name}: {len(data) - offset} bytes left over")
+        arguments = decode_arguments(spec, data)
         self.bind(overlay)
         state = self.state
         state.begin()
@@ -175,6 +176,14 @@ class Assembly:
             raise ApiError(f"{name} refused its arguments: {type(error).__name__}") from error
         finally:
             state.rollback()
+
+
+def decode_arguments(spec: ApiSpec, data: bytes) -> list[object]:
+    """The arguments of a runtime API function. Raises `ApiError`."""
+    try:
+        return spec.decode_arguments(data)
+    except (DecodeError, IndexError) as error:
+        raise ApiError(f"arguments of {spec.name}: {error}") from None
 
 
 def _inner(call: Any) -> Struct:

@@ -1,17 +1,20 @@
 """What the class of a pallet declares, read once per class.
 
 Everything here follows from annotations and decorators and is the same for all runtimes that hold
-the pallet; it never changes once made.
+the pallet; it never changes once made. A version of the runtime has that part of it whose lifetimes
+include the version.
 """
 
 import inspect
 import typing
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any, get_args, get_origin
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Annotated, Any, Protocol, TypeVar, get_args, get_origin
 
 from runtime.frame.dispatch import CallResult, DispatchClass, OriginKind
 from runtime.frame.docs import docs_of
+from runtime.frame.lifetime import Lifetime, lifetime_in, lifetime_of
 from runtime.frame.pallet import ApiMark, CallMark, Config, Error, Event, Pallet
 from runtime.frame.storage import (
     Hasher,
@@ -22,7 +25,7 @@ from runtime.frame.storage import (
     pascal_case,
 )
 from runtime.frame.values import Default, codec_of, is_immutable
-from runtime.primitives.scale import Codec, Shape, shape_of
+from runtime.primitives.scale import Codec, DecodeError, Shape, shape_of
 from runtime.primitives.scale.annotations import type_name
 
 STORAGE_CLASSES = (StorageValue, StorageMap, StorageDoubleMap)
@@ -39,22 +42,24 @@ class StorageSpec:
     """The annotation, with placeholders if it has some."""
 
     default: Default | None
+    lifetime: Lifetime
 
     @property
     def name_in_metadata(self) -> str:
         """`next_bid_id` is `NextBidId` for clients and in keys."""
-        return pascal_case(self.name)
+        return pascal_case(self.lifetime.name or self.name)
 
     def make(self, pallet: str) -> StorageItem:
         """The item of one instance of the pallet."""
+        name = self.lifetime.name or self.name
         match self.keys, self.hashers:
             case (), ():
-                return StorageValue[Any](pallet, self.name)
+                return StorageValue[Any](pallet, name)
             case (key,), (hasher,):
-                return StorageMap[Any, Any, Any](pallet, self.name, key, hasher)
+                return StorageMap[Any, Any, Any](pallet, name, key, hasher)
             case (first, second), (one, two):
                 keys, hashers = (first, second), (one, two)
-                return StorageDoubleMap[Any, Any, Any, Any, Any](pallet, self.name, keys, hashers)
+                return StorageDoubleMap[Any, Any, Any, Any, Any](pallet, name, keys, hashers)
             case _:
                 raise TypeError(f"{self.name}: a map has one or two keys")
 
@@ -80,6 +85,7 @@ class CallSpec:
     dispatch_class: DispatchClass
     is_feeless: bool
     docs: tuple[str, ...]
+    lifetime: Lifetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +93,35 @@ class ApiSpec:
     """A runtime API function."""
 
     name: str
+    """`Trait_function`"""
+
     method: str
     arguments: tuple[Argument, ...]
     codecs: tuple[Codec[Any], ...]
     result: Codec[Any]
     docs: tuple[str, ...]
+    lifetime: Lifetime
+
+    @property
+    def api_name(self) -> str:
+        """The API it belongs to."""
+        return self.name.partition("_")[0]
+
+    @property
+    def function_name(self) -> str:
+        """Its own name in the API."""
+        return self.name.partition("_")[2]
+
+    def decode_arguments(self, data: bytes) -> list[object]:
+        """The arguments in `data`; raises `DecodeError`, also when bytes are left over."""
+        arguments: list[object] = []
+        offset = 0
+        for argument in self.codecs:
+            value, offset = argument.decode_from(data, offset)
+            arguments.append(value)
+        if offset != len(data):
+            raise DecodeError(f"{len(data) - offset} bytes left over")
+        return arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +131,17 @@ class ConstantSpec:
     name: str
     codec: Codec[Any]
     type_name: str
+    lifetime: Lifetime
 
     @property
     def name_in_metadata(self) -> str:
         """`bid_max` is `BidMax` for clients."""
-        return pascal_case(self.name)
+        return pascal_case(self.lifetime.name or self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """All that a pallet's class declares."""
+    """All that a pallet's class declares, or what one version of the runtime has of it."""
 
     pallet: type[Pallet[Any]]
     config: type[Config]
@@ -129,6 +160,34 @@ class Declaration:
         """
         name = self.pallet.__module__.rsplit(".", 1)[-1]
         return "frame_system" if name == "system" else f"pallet_{name}"
+
+    def at(self, spec_version: int) -> "Declaration":
+        """What a version of the runtime has of it."""
+
+        def having(specs: tuple[SpecT, ...]) -> tuple[SpecT, ...]:
+            return tuple(spec for spec in specs if spec.lifetime.includes(spec_version))
+
+        def having_classes(classes: tuple[type[T], ...]) -> tuple[type[T], ...]:
+            return tuple(cls for cls in classes if lifetime_of(cls).includes(spec_version))
+
+        return replace(
+            self,
+            storage=having(self.storage),
+            calls=having(self.calls),
+            events=having_classes(self.events),
+            errors=having_classes(self.errors),
+            apis=having(self.apis),
+            constants=having(self.constants),
+        )
+
+
+class _Spec(Protocol):
+    @property
+    def lifetime(self) -> Lifetime: ...
+
+
+T = TypeVar("T")
+SpecT = TypeVar("SpecT", bound=_Spec)
 
 
 _declarations: dict[type, Declaration] = {}
@@ -151,7 +210,7 @@ def _read_declaration(pallet: type[Pallet[Any]]) -> Declaration:
         calls=_calls_of(pallet),
         events=_members(Event, pallet),
         errors=_members(Error, pallet),
-        apis=_apis_of(pallet),
+        apis=apis_of(pallet),
         constants=_constants_of(config),
     )
 
@@ -177,7 +236,7 @@ def _storage_spec(where: str, name: str, hint: object) -> StorageSpec:
     for shape in shapes:
         if not is_immutable(shape):
             raise TypeError(f"{where}: a key must be of a type that cannot change in place")
-    return StorageSpec(name, shapes, hashers, value, _default_marker(value))
+    return StorageSpec(name, shapes, hashers, value, _default_marker(value), lifetime_in(value))
 
 
 def _default_marker(annotation: object) -> Default | None:
@@ -192,14 +251,19 @@ def _default_marker(annotation: object) -> Default | None:
 
 
 def _calls_of(pallet: type[Pallet[Any]]) -> tuple[CallSpec, ...]:
-    specs: dict[int, CallSpec] = {}
-    for name, mark in _marked(pallet, "__call_mark__", CallMark):
-        spec = _call_spec(pallet, name, mark)
-        if spec.index in specs:
-            other = specs[spec.index].name
-            raise TypeError(f"{pallet.__name__}: calls {other} and {name} have index {spec.index}")
-        specs[spec.index] = spec
-    return tuple(specs[index] for index in sorted(specs))
+    specs = [
+        _call_spec(pallet, name, mark) for name, mark in _marked(pallet, "__call_mark__", CallMark)
+    ]
+    specs.sort(key=lambda spec: (spec.index, spec.lifetime.since))
+    _check_indices(pallet, [(spec.index, spec.name, spec.lifetime) for spec in specs])
+    return tuple(specs)
+
+
+def _check_indices(pallet: type, declared: Sequence[tuple[int, str, Lifetime]]) -> None:
+    """No version of the runtime has two declarations with one index."""
+    for (one, name, lifetime), (other, next_name, next_lifetime) in pairwise(declared):
+        if one == other and lifetime.overlaps(next_lifetime):
+            raise TypeError(f"{pallet.__name__}: {name} and {next_name} have index {one}")
 
 
 def _call_spec(pallet: type[Pallet[Any]], name: str, mark: CallMark) -> CallSpec:
@@ -212,9 +276,10 @@ def _call_spec(pallet: type[Pallet[Any]], name: str, mark: CallMark) -> CallSpec
     if dispatch_class is None:
         is_inherent = origin is OriginKind.INHERENT
         dispatch_class = DispatchClass.MANDATORY if is_inherent else DispatchClass.NORMAL
+    lifetime = lifetime_of(getattr(pallet, name))
     return CallSpec(
         mark.index,
-        name,
+        lifetime.name or name,
         tuple(Argument(argument, hints[argument]) for argument in rest),
         origin,
         mark.function,
@@ -222,6 +287,7 @@ def _call_spec(pallet: type[Pallet[Any]], name: str, mark: CallMark) -> CallSpec
         dispatch_class,
         mark.is_feeless,
         docs_of(mark.function),
+        lifetime,
     )
 
 
@@ -233,17 +299,18 @@ def _origin_of(annotation: object) -> OriginKind | None:
     return None
 
 
-def _apis_of(pallet: type[Pallet[Any]]) -> tuple[ApiSpec, ...]:
+def apis_of(cls: type, skipped: int = 1) -> tuple[ApiSpec, ...]:
+    """The runtime API functions of a class; the first `skipped` parameters are no arguments."""
     specs: list[ApiSpec] = []
-    for method, mark in _marked(pallet, "__api_mark__", ApiMark):
-        function = getattr(pallet, method)
+    for method, mark in _marked(cls, "__api_mark__", ApiMark):
+        function = getattr(cls, method)
         hints = typing.get_type_hints(function, include_extras=True)
-        arguments = tuple(
-            Argument(name, hints[name]) for name in list(inspect.signature(function).parameters)[1:]
-        )
+        names = list(inspect.signature(function).parameters)[skipped:]
+        arguments = tuple(Argument(name.removesuffix("_"), hints[name]) for name in names)
         codecs = tuple(codec_of(shape_of(argument.annotation)) for argument in arguments)
-        result = codec_of(shape_of(hints["return"]))
-        specs.append(ApiSpec(mark.name, method, arguments, codecs, result, docs_of(function)))
+        result = codec_of(shape_of(hints["return"] if mark.result is None else mark.result))
+        docs, lifetime = docs_of(function), lifetime_of(function)
+        specs.append(ApiSpec(mark.name, method, arguments, codecs, result, docs, lifetime))
     return tuple(specs)
 
 
@@ -277,7 +344,7 @@ def _constants_of(config: type[Config]) -> tuple[ConstantSpec, ...]:
             shape = shape_of(hint)
         except TypeError:
             continue  # a protocol that another pallet fulfils
-        specs.append(ConstantSpec(name, codec_of(shape), type_name(hint)))
+        specs.append(ConstantSpec(name, codec_of(shape), type_name(hint), lifetime_in(hint)))
     return tuple(specs)
 
 
@@ -289,10 +356,13 @@ def _members(base: type[Any], pallet: type) -> tuple[Any, ...]:
         for cls in base.__subclasses__()
         if cls.__module__ == module or cls.__module__.startswith(module + ".")
     ]
-    return tuple(sorted(members, key=_index_of))
+    members.sort(key=lambda cls: (index_of(cls), lifetime_of(cls).since))
+    _check_indices(pallet, [(index_of(cls), cls.__name__, lifetime_of(cls)) for cls in members])
+    return tuple(members)
 
 
-def _index_of(cls: Any) -> int:
+def index_of(cls: Any) -> int:
+    """The number of an event or an error in its pallet."""
     index: int | None = cls.index if issubclass(cls, Error) else cls.__scale__.index
     if index is None:
         raise TypeError(f"{cls.__name__} needs an index")

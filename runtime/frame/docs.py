@@ -32,6 +32,11 @@ def docs_of(documented: object) -> tuple[str, ...]:
     return _lines(text) if text else ()
 
 
+def docs_of_type(cls: type) -> tuple[str, ...]:
+    """The lines of a class's docstring, or of its module's if it has none."""
+    return docs_of(cls) or docs_of(sys.modules[cls.__module__])
+
+
 @functools.cache
 def _docs_of_module(name: str) -> Mapping[str, Docs]:
     module = sys.modules.get(name)

@@ -176,6 +176,7 @@ class ApiMark:
     """What `@api` says."""
 
     name: str
+    result: object
 
 
 PalletT = TypeVar("PalletT", bound="Pallet[Any]")
@@ -212,11 +213,14 @@ def call(
     return decorate
 
 
-def api(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a method a runtime API function, `Trait_function`, with SCALE arguments and result."""
+def api(name: str, *, result: object = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a method a runtime API function, `Trait_function`, with SCALE arguments and result.
+
+    `result` is the annotation of the result where Python's type checkers cannot read it.
+    """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        function.__dict__["__api_mark__"] = ApiMark(name)
+        function.__dict__["__api_mark__"] = ApiMark(name, result)
         return function
 
     return decorate

@@ -7,7 +7,7 @@ A struct or enumeration without a Rust path gets one from its Python module, so 
 use one name: `runtime.pallets.trading.records.Order` is `pallet_trading::records::Order`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NoReturn
 
 from runtime.frame.docs import NO_DOCS, Docs, docs_of_fields
@@ -39,14 +39,21 @@ PRIMITIVES = (
 )
 """By their numbers in the metadata."""
 
+PRELUDE = ("Option", "Result", "BTreeMap")
+"""Types of Rust itself, which clients know without a module."""
+
 _TEXT = codec(str)
 
 
 class TypeRegistry:
-    """Types by number. With `with_docs` false, nothing in it depends on documentation."""
+    """Types by number. With `with_docs` false, nothing in it depends on documentation.
 
-    def __init__(self, with_docs: bool) -> None:
+    `replaced` are types that clients are shown others for.
+    """
+
+    def __init__(self, with_docs: bool, replaced: Mapping[Shape, Shape] | None = None) -> None:
         self.with_docs = with_docs
+        self._replaced: Mapping[Shape, Shape] = {} if replaced is None else replaced
         self._numbers: dict[Shape, int] = {}
         self._shapes: list[Shape] = []
 
@@ -54,11 +61,17 @@ class TypeRegistry:
         """The number of a type, given one if it has none."""
         while isinstance(shape, DeferredShape):
             shape = shape_of(shape.resolve())
+        shape = self._replaced.get(shape, shape)
         number = self._numbers.get(shape)
         if number is None:
             number = self._numbers[shape] = len(self._shapes)
             self._shapes.append(shape)
         return number
+
+    @property
+    def shapes(self) -> Sequence[Shape]:
+        """The types by number; complete once they were encoded."""
+        return self._shapes
 
     def reference(self, shape: Shape) -> bytes:
         """The encoded number of a type."""
@@ -161,7 +174,7 @@ class Described:
 
 def path_of(shape: Shape, found: TypeDescription) -> tuple[str, ...]:
     """The Rust path of a type: its own, or one made of its Python module."""
-    if len(found.path) != 1:
+    if len(found.path) != 1 or found.path[0] in PRELUDE:
         return found.path
     match shape:
         case StructShape(cls) | UnitEnumShape(cls):

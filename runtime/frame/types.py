@@ -11,8 +11,9 @@ import typing
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn, get_args, get_origin
 
-from runtime.frame.declaration import CallSpec, declaration_of
+from runtime.frame.declaration import CallSpec, Declaration, declaration_of
 from runtime.frame.dispatch import DispatchFailure, ModuleError, ModuleFailure
+from runtime.frame.lifetime import lifetime_of
 from runtime.frame.pallet import Pallet
 from runtime.frame.values import codec_of
 from runtime.primitives.scale import (
@@ -118,11 +119,13 @@ def fill_in(annotation: object, call: object, event_records: object) -> Any:
 
 
 @functools.lru_cache(maxsize=16)
-def runtime_types(pallets: tuple[tuple[int, type[Pallet[Any]]], ...]) -> RuntimeTypes:
-    """The types of pallets given with their indices."""
+def runtime_types(
+    pallets: tuple[tuple[int, type[Pallet[Any]]], ...], spec_version: int = 1
+) -> RuntimeTypes:
+    """The types of pallets given with their indices, in a version of the runtime."""
     maker = _Maker()
     for index, pallet in pallets:
-        maker.add(index, pallet)
+        maker.add(index, pallet.__name__, declaration_of(pallet).at(spec_version))
     return maker.types()
 
 
@@ -149,10 +152,9 @@ class _Maker:
         assert self.call is not None, "the codec of calls is made after the types"
         return self.call
 
-    def add(self, index: int, pallet: type[Pallet[Any]]) -> None:
+    def add(self, index: int, name: str, declaration: Declaration) -> None:
         """Take in a pallet."""
-        declaration = declaration_of(pallet)
-        name, path = pallet.__name__, f"{declaration.module}::pallet::"
+        path = f"{declaration.module}::pallet::"
         if declaration.calls:
             inner = [self._call_class(spec) for spec in declaration.calls]
             call = one_of("Call", inner, path=path + "Call")
@@ -168,7 +170,12 @@ class _Maker:
             self.pallet_events[index] = shape_of(event)
         if declaration.errors:
             units = [
-                make_struct(error.__name__, {}, index=error.index, docs=error.__doc__ or "")
+                make_struct(
+                    lifetime_of(error).name or error.__name__,
+                    {},
+                    index=error.index,
+                    docs=error.__doc__ or "",
+                )
                 for error in declaration.errors
             ]
             errors = one_of("Error", units, path=path + "Error")

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from runtime.frame.metadata import METADATA_VERSIONS
 from runtime.version import SPEC_VERSION
 from tests.golden.replays import replay_roots
 from tests.golden.script import golden_chain, history, metadata_hex
@@ -17,9 +18,10 @@ if folder.exists() and "--unreleased" not in sys.argv[1:]:
     )
 chain = golden_chain()
 folder.mkdir(exist_ok=True)
-(folder / "metadata_v14.hex").write_text(metadata_hex(chain))
+for version in METADATA_VERSIONS:
+    (folder / f"metadata_v{version}.hex").write_text(metadata_hex(chain, version))
 (folder / "history.json").write_text(json.dumps(history(chain), indent=1) + "\n")
 with TemporaryDirectory() as data:
     roots = replay_roots(Path(data))
 (folder / "replays.json").write_text(json.dumps(roots, indent=1) + "\n")
-print(f"wrote {folder.name}: metadata_v14.hex, history.json, replays.json")
+print(f"wrote {folder.name}: {', '.join(sorted(path.name for path in folder.iterdir()))}")

@@ -5,7 +5,6 @@ All keys are ed25519, whose signatures are the same each time.
 
 from typing import Any
 
-from runtime.frame.metadata import encode_metadata
 from runtime.primitives.crypto import KeyPair, Scheme
 from tests.support.accounts import pair_named
 from tests.support.chains import MemoryChain, to
@@ -120,9 +119,9 @@ def readings(chain: MemoryChain, interval: int) -> list[bytes]:
     ]
 
 
-def metadata_hex(chain: MemoryChain) -> str:
-    """The metadata without documentation, 64 bytes a line."""
-    text = encode_metadata(chain.runtime.assembly, with_docs=False).hex()
+def metadata_hex(chain: MemoryChain, version: int) -> str:
+    """The metadata of a version without documentation, 64 bytes a line."""
+    text = chain.runtime.metadata_without_docs(version).hex()
     return "\n".join(text[start : start + 128] for start in range(0, len(text), 128)) + "\n"
 
 

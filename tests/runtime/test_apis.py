@@ -2,10 +2,11 @@
 
 import pytest
 
-from runtime.apis import METADATA_VERSIONS, RuntimeDispatchInfo
+from runtime.apis import RuntimeDispatchInfo
 from runtime.frame.assembly import ApiError
 from runtime.frame.dispatch import Weight
 from runtime.frame.fees import FeeDetails
+from runtime.frame.metadata import METADATA_VERSIONS
 from runtime.frame.validity import Invalid, Payment, Stale, ValidityError
 from runtime.primitives.block import Block, Header
 from runtime.primitives.crypto import KeyPair, Scheme
@@ -41,14 +42,18 @@ def test_the_version_is_that_of_the_constant(chain: MemoryChain) -> None:
 
 def test_metadata_comes_in_the_announced_versions(chain: MemoryChain) -> None:
     versions = codec(list[U32]).decode(asked(chain, "Metadata_metadata_versions"))
-    assert versions == list(METADATA_VERSIONS)
+    assert versions == list(METADATA_VERSIONS) == [14, 15, 16]
+    assert asked(chain, "Metadata_metadata_versions").hex() == "0c0e0000000f00000010000000"
 
     metadata = codec(bytes).decode(asked(chain, "Metadata_metadata"))
     assert metadata == chain.runtime.metadata(14)
-    assert metadata[:5] == b"meta\x0e"
-
-    at_version = asked(chain, "Metadata_metadata_at_version", (14).to_bytes(4, "little"))
-    assert codec(bytes | None).decode(at_version) == metadata
+    for version in METADATA_VERSIONS:
+        number = version.to_bytes(4, "little")
+        at_version = codec(bytes | None).decode(
+            asked(chain, "Metadata_metadata_at_version", number)
+        )
+        assert at_version == chain.runtime.metadata(version)
+        assert at_version[:5] == b"meta" + bytes([version])
     unknown = asked(chain, "Metadata_metadata_at_version", (99).to_bytes(4, "little"))
     assert unknown == b"\x00"
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import tests.golden
+from runtime.frame.metadata import METADATA_VERSIONS
 from runtime.version import SPEC_VERSION
 from tests.golden.script import golden_chain, history, metadata_hex
 from tests.support.chains import MemoryChain
@@ -29,8 +30,11 @@ def expected() -> dict[str, Any]:
     return read
 
 
-def test_the_metadata_is_that_of_the_version(chain: MemoryChain) -> None:
-    assert metadata_hex(chain) == (FOLDER / "metadata_v14.hex").read_text(), f"metadata {HINT}"
+@pytest.mark.parametrize("version", METADATA_VERSIONS)
+def test_the_metadata_are_those_of_the_version(chain: MemoryChain, version: int) -> None:
+    expected = (FOLDER / f"metadata_v{version}.hex").read_text()
+
+    assert metadata_hex(chain, version) == expected, f"metadata {HINT}"
 
 
 def test_the_code_in_the_state_is_that_of_the_version(

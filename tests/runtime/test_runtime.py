@@ -177,6 +177,19 @@ def test_versions_of_the_runtime_that_are_not_here_are_refused() -> None:
         runtime.at(99)
 
 
+def test_a_version_is_made_once_and_knows_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.runtime.SPEC_VERSIONS", range(1, 3))
+    first = new_runtime().at(1)
+
+    second = first.at(2)
+
+    assert second.version.spec_version == second.system.config.version.spec_version == 2
+    assert second.at(1) is first
+    assert first.at(2) is second.at(2) is second
+    assert second.code() != first.code()
+    assert first.of_code(second.code()) is second
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [

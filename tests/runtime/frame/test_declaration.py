@@ -41,7 +41,7 @@ def test_two_calls_with_one_index_are_refused() -> None:
         @call(0, weight=1)
         def other(self, who: Signed) -> None: ...
 
-    with pytest.raises(TypeError, match="calls one and other have index 0"):
+    with pytest.raises(TypeError, match="one and other have index 0"):
         declaration_of(Twice)
 
 
