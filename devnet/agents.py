@@ -23,6 +23,7 @@ import trio
 from devnet import calls
 from devnet.calls import BID, OFFER, Terms
 from devnet.homes import (
+    CORRECT_BEHIND,
     QUOTE_AHEAD,
     READ_BEHIND,
     REQUOTE_AHEAD,
@@ -35,7 +36,7 @@ from devnet.homes import (
     Trader,
 )
 from devnet.rpc_client import Link, RpcFailed
-from devnet.scenario import load_scenario
+from devnet.scenario import OPERATOR, load_scenario
 from devnet.wallet import Account, Wallet
 from node.clock import Clock, SystemClock
 from node.errors import NodeError, NodeUnreachable
@@ -88,7 +89,9 @@ class Street:
         meters: Sequence[Meter],
         trader: Trader | None,
         timing: Timing,
+        operator: Agents | None = None,
     ) -> None:
+        """`operator`: all agents, if the operator's corrections are sent to this node."""
         self.wallet = Wallet(link)
         self._link = link
         self._homes = homes
@@ -97,10 +100,12 @@ class Street:
         if trader is not None:
             self._quoting.append(trader)
         self._timing = timing
+        self._operator = operator
         signers: list[HomeAgent | Trader | Meter] = [*self._quoting, *meters]
         self._accounts = {
             agent.suri: Account(KeyPair.from_suri(agent.suri, Scheme.SR25519)) for agent in signers
         }
+        self._accounts[OPERATOR.suri] = Account(KeyPair.from_suri(OPERATOR.suri, Scheme.SR25519))
         self._read_through = dict.fromkeys((meter.connection for meter in meters), -1)
 
     async def live(self, clock: Clock) -> None:
@@ -121,6 +126,9 @@ class Street:
             return
         for meter in self._meters:
             await self._report(meter, interval - READ_BEHIND)
+        if self._operator is not None:
+            for correction in self._operator.corrections(interval - CORRECT_BEHIND):
+                await self._submit(OPERATOR.suri, calls.correct_reading(*correction))
         open_orders = await self._open_orders(interval + REQUOTE_AHEAD)
         for home in self._homes:
             again = home.requote(interval + REQUOTE_AHEAD, open_orders.get(home.connection, ()))
@@ -152,7 +160,7 @@ class Street:
         """Hand in the reading of an interval, and the one before it if that was missed."""
         for due in range(interval - 1, interval + 1):
             done = self._read_through[meter.connection]
-            if due <= done or due < self._timing.genesis_interval:
+            if due <= done or due < self._timing.genesis_interval or meter.is_silent(due):
                 continue
             if await self._submit(meter.suri, reading_call(meter.reading(due))):
                 self._read_through[meter.connection] = due
@@ -214,7 +222,9 @@ def reading_call(reading: Reading) -> bytes:
 
 
 def streets_of(agents: Agents, links: Sequence[Link], timing: Timing) -> list[Street]:
-    """All agents shared out to the nodes; the first has the trader and the transformer's meter."""
+    """All agents shared out to the nodes; the first has the trader, the transformer's
+    meter and the operator.
+    """
     count = len(links)
     return [
         Street(
@@ -223,6 +233,7 @@ def streets_of(agents: Agents, links: Sequence[Link], timing: Timing) -> list[St
             [meter for meter in agents.meters if meter.connection % count == place],
             agents.trader if place == 0 else None,
             timing,
+            agents if place == 0 else None,
         )
         for place, link in enumerate(links)
     ]

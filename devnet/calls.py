@@ -10,7 +10,8 @@ from runtime.primitives.scale import U8, Compact, Struct
 from runtime.primitives.types import ConnectionId, EnergyWh, IntervalIndex, OrderId, PricePerKwh
 
 CONSUMPTION_METERING, TRADING = 21, 22
-SUBMIT_READING, PLACE_ORDERS, CANCEL_ORDER = 2, 1, 2
+SUBMIT_READING, CORRECT_READING = 2, 3
+PLACE_ORDERS, CANCEL_ORDER, CHOOSE_POOL = 1, 2, 3
 OFFER, BID = 0, 1
 
 
@@ -40,6 +41,19 @@ class _SubmitReading(Struct):
     export_wh: Compact[EnergyWh]
 
 
+class _CorrectReading(Struct):
+    connection: Compact[ConnectionId]
+    interval: Compact[IntervalIndex]
+    import_wh: Compact[EnergyWh]
+    export_wh: Compact[EnergyWh]
+    reason: str
+
+
+class _ChoosePool(Struct):
+    connection: Compact[ConnectionId]
+    is_member: bool
+
+
 def place_orders(connection: int, interval: int, orders: Sequence[Terms]) -> bytes:
     """Put the steps of a curve into the book of an interval."""
     arguments = _PlaceOrders(connection, interval, tuple(orders))
@@ -63,3 +77,16 @@ def submit_reading(
         interval, import_register_wh, export_register_wh, import_wh, export_wh
     )
     return bytes([CONSUMPTION_METERING, SUBMIT_READING]) + arguments.encode()
+
+
+def correct_reading(
+    connection: int, interval: int, import_wh: int, export_wh: int, reason: str
+) -> bytes:
+    """Replace, as the operator, what a connection was settled with."""
+    arguments = _CorrectReading(connection, interval, import_wh, export_wh, reason)
+    return bytes([CONSUMPTION_METERING, CORRECT_READING]) + arguments.encode()
+
+
+def choose_pool(connection: int, *, is_member: bool) -> bytes:
+    """Share the residuals of one's connection, or stop sharing them."""
+    return bytes([TRADING, CHOOSE_POOL]) + _ChoosePool(connection, is_member).encode()

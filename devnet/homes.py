@@ -6,7 +6,11 @@ alone, so an agent that is started again says the same as before.
 
 Interval k has the data of slot `1344 + (k - k0) mod 672`, k0 being the chain's genesis interval. In
 interval j a home quotes its forecast for j + 3 and, once more with other prices, what was not
-filled for j + 2; meters report j - 1. A home forecasts what was metered a day before.
+filled for j + 2; meters report j - 1. A home forecasts what was metered a day before. Every fifth
+home does not forecast: it never orders and lets the pool share what its meter shows.
+
+Now and then a meter is silent for two intervals, which the chain settles with estimates; the
+operator reads it by hand and corrects them.
 
 Units: Wh, micro-DRT per kWh.
 """
@@ -28,8 +32,15 @@ from devnet.scenario import (
     Scenario,
 )
 
-QUOTE_AHEAD, REQUOTE_AHEAD, READ_BEHIND = 3, 2, 1
-"""In interval j: first quotes for j + 3, second ones for j + 2, readings of j - 1."""
+QUOTE_AHEAD, REQUOTE_AHEAD, READ_BEHIND, CORRECT_BEHIND = 3, 2, 1, 4
+"""In interval j: first quotes for j + 3, second ones for j + 2, readings of j - 1, corrections of
+j - 4, which is settled since j - 1."""
+
+POOL_ONLY_EVERY = 5
+SILENT_INTERVALS = 2
+"""How long a meter is silent: in a single gap its register would tell the truth."""
+
+SILENT_ONE_IN = 500
 
 SLOTS_PER_DAY = 96
 STEPS_MAX = 3
@@ -82,6 +93,16 @@ class Reading(NamedTuple):
     export_wh: int
 
 
+class Correction(NamedTuple):
+    """What the operator read by hand."""
+
+    connection: int
+    interval: int
+    import_wh: int
+    export_wh: int
+    reason: str
+
+
 def slot_of(interval: int, genesis_interval: int) -> int:
     """The slot whose data an interval has."""
     return HISTORY_SLOTS + (interval - genesis_interval) % WEEK_SLOTS
@@ -106,6 +127,10 @@ class Meter:
         imports = [max(net, 0) for net in self.net_wh]
         exports = [max(-net, 0) for net in self.net_wh]
         return list(accumulate(imports)), list(accumulate(exports))
+
+    def is_silent(self, interval: int) -> bool:
+        """Whether it does not report an interval."""
+        return False
 
     def reading(self, interval: int) -> Reading:
         """The reading of an interval from the genesis interval on."""
@@ -133,6 +158,11 @@ class HomeMeter(Meter):
     def net_wh(self) -> Sequence[int]:
         """As the profiles of its assets say."""
         return self._net_wh
+
+    def is_silent(self, interval: int) -> bool:
+        """Now and then it reports nothing for some intervals, though its registers count on."""
+        gap = interval // SILENT_INTERVALS
+        return draw(f"silent/{self.connection}/{gap}", SILENT_ONE_IN) == 0
 
 
 class OperatorMeter(Meter):
@@ -183,6 +213,7 @@ class HomeAgent:
         self._seed = seed
         self._net_wh = net_profile(scenario, home)
         self._wh_max = home.wh_max
+        self.is_pool_only = home.number % POOL_ONLY_EVERY == 0
 
     def forecast_wh(self, interval: int) -> int:
         """Net energy of an interval: what it was a day before."""
@@ -190,6 +221,8 @@ class HomeAgent:
 
     def quote(self, interval: int) -> Quote | None:
         """Its first orders for an interval; None when there is nothing to trade."""
+        if self.is_pool_only:
+            return None
         net_wh = self.forecast_wh(interval)
         quantity_wh = min(abs(net_wh), self._wh_max)
         return self._quote(interval, (), net_wh > 0, quantity_wh, 1)
@@ -263,6 +296,23 @@ class Agents(NamedTuple):
     """The transformer's first, then the homes'."""
 
     operator: OperatorMeter
+
+    def corrections(self, interval: int) -> list[Correction]:
+        """What the operator reads by hand of an interval, because meters were silent."""
+        found: list[Correction] = []
+        for meter in self.meters:
+            if interval >= meter.genesis_interval and meter.is_silent(interval):
+                reading = meter.reading(interval)
+                found.append(
+                    Correction(
+                        meter.connection,
+                        interval,
+                        reading.import_wh,
+                        reading.export_wh,
+                        "read by hand: the meter was silent",
+                    )
+                )
+        return found
 
     @classmethod
     def of(

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from devnet import calls
 from devnet.homes import (
+    CORRECT_BEHIND,
     QUOTE_AHEAD,
     READ_BEHIND,
     REQUOTE_AHEAD,
@@ -26,7 +27,7 @@ from devnet.homes import (
     OpenOrder,
     Quote,
 )
-from devnet.scenario import DEVNET, TRANSFORMER_BUS, Scenario
+from devnet.scenario import DEVNET, OPERATOR, TRANSFORMER_BUS, Scenario
 from runtime.frame.extensions import InvalidTransaction
 from runtime.frame.signatures import SignatureCache
 from runtime.genesis import genesis_header
@@ -63,6 +64,8 @@ class ReplayResult:
     days: int
     intervals_settled: int
     traded_wh: int
+    pool_wh: int
+    times_corrected: int
     money_residual_nano: int
     energy_residual_wh: int
     state_root: str
@@ -169,6 +172,9 @@ class Replay:
         while self.chain.now_ms < last * DEVNET.interval_ms:
             self.play_interval(self.chain.now_ms // DEVNET.interval_ms)
             progress(self.chain.now_ms // DEVNET.interval_ms - self.first)
+        self.chain.make_block()
+        for interval in range(last - CORRECT_BEHIND, self.end):
+            self.let_operator_correct(interval)
         overlay = self.chain.make_block()
         return self.result(overlay, perf_counter() - started)
 
@@ -193,11 +199,17 @@ class Replay:
         if now + QUOTE_AHEAD < self.end:
             trader = self.agents.trader
             self.send_quote(trader.suri, trader.quote(now + QUOTE_AHEAD))
-        if self.first <= now - READ_BEHIND < self.end:
+        read = now - READ_BEHIND
+        if self.first <= read < self.end:
             for meter in self.agents.meters:
-                self.chain.submit(
-                    meter.suri, calls.submit_reading(*meter.reading(now - READ_BEHIND))
-                )
+                if not meter.is_silent(read):
+                    self.chain.submit(meter.suri, calls.submit_reading(*meter.reading(read)))
+        self.let_operator_correct(now - CORRECT_BEHIND)
+
+    def let_operator_correct(self, interval: int) -> None:
+        """Correct what was settled with estimates."""
+        for correction in self.agents.corrections(interval):
+            self.chain.submit(OPERATOR.suri, calls.correct_reading(*correction))
 
     def open_orders(self, interval: int) -> dict[int, list[OpenOrder]]:
         """What is open for an interval, by connection."""
@@ -249,6 +261,8 @@ class Replay:
             days=self.days,
             intervals_settled=totals.intervals_settled,
             traded_wh=totals.traded_wh,
+            pool_wh=totals.pool_wh,
+            times_corrected=totals.times_corrected,
             money_residual_nano=int(str(status["money_residual_nano"])),
             energy_residual_wh=totals.energy_residual_wh,
             state_root="0x" + self.chain.header.state_root.hex(),

@@ -55,6 +55,9 @@ CAPACITY_PERCENT = 95
 NOMINAL_V_SQUARED = 160_000
 """400 V: resistance times half the rated power over it is the loss ratio at half load."""
 
+DISPUTE_INTERVALS = 672
+"""A week."""
+
 MILLION = 1_000_000
 PICOSECONDS_PER_MS = 1_000_000_000
 ROOT_BUS, TRANSFORMER_BUS = 0, 1
@@ -316,9 +319,11 @@ def constants(genesis_interval: int, timing: Timing) -> dict[str, int]:
         "feed_in_price": FEED_IN_PRICE,
         "imbalance_price_max": RETAIL_PRICE,
         "imbalance_price_min": FEED_IN_PRICE,
+        "dual_imbalance": 0,
         "loss_price": LOSS_PRICE,
         "pool_fee": POOL_FEE,
         "price_floor": PRICE_FLOOR,
+        "dispute_intervals": DISPUTE_INTERVALS,
         "book_orders_max": 4_096,
     }
 

@@ -71,6 +71,9 @@ class Constants:
     imbalance_price_min: int
     """micro-DRT per kWh: deviations when the zone is long."""
 
+    dual_imbalance: int
+    """1: deviations cost the worse of the two prices above. 0: the zone's one price."""
+
     loss_price: int
     """micro-DRT per kWh: energy lost beyond what the market booked."""
 
@@ -79,6 +82,9 @@ class Constants:
 
     price_floor: int
     """micro-DRT per kWh: limits go down to minus this."""
+
+    dispute_intervals: int
+    """Intervals after its settlement for which an interval can be corrected."""
 
     book_orders_max: int
     """Open orders of one interval."""
@@ -118,6 +124,7 @@ _ZERO_OR_MORE = (
     "supplier_price",
     "network_fee",
     "imbalance_price_max",
+    "dual_imbalance",
     "loss_price",
     "pool_fee",
     "price_floor",

@@ -64,6 +64,8 @@ def show(result: "ReplayResult", failed: int) -> None:
         ("blocks", f"{result.blocks:,}"),
         ("calls that failed", f"{failed:,}"),
         ("traded", f"{result.traded_wh:,} Wh"),
+        ("shared by the pool", f"{result.pool_wh:,} Wh"),
+        ("settled again", f"{result.times_corrected:,} intervals"),
         ("local share", f"{result.local_share_ppm / 10_000:.1f} %"),
         ("mean price", f"{result.mean_price_micro / 1e6:.4f} DRT/kWh"),
         ("bills with the market", drt(result.bill_with_market_nano)),

@@ -7,7 +7,7 @@ import trio
 
 from devnet import agents, calls
 from devnet.agents import Street, Timing, slot_of
-from devnet.homes import OpenOrder, Order, Quote, Reading
+from devnet.homes import Correction, OpenOrder, Order, Quote, Reading
 from devnet.rpc_client import Link, RpcFailed
 from devnet.wallet import ERA_BLOCKS, Account, Wallet
 from node.errors import NodeUnreachable
@@ -76,7 +76,10 @@ class StubHome:
 
 
 class StubMeter:
-    connection, suri = 1, METER
+    connection, suri, silent = 1, METER, frozenset[int]()
+
+    def is_silent(self, interval: int) -> bool:
+        return interval in self.silent
 
     def reading(self, interval: int) -> Reading:
         return Reading(interval, 500, 0, 500, 0)
@@ -92,6 +95,24 @@ class StubTrader:
 def make_street(link: FakeLink) -> Street:
     homes, meters, trader = cast(Any, ([StubHome()], [StubMeter()], StubTrader()))
     return Street(link, homes, meters, trader, TIMING)
+
+
+class StubOperator:
+    def corrections(self, interval: int) -> list[Correction]:
+        return [Correction(1, interval, 40, 0, "read by hand")]
+
+
+async def test_silent_meters_report_nothing_and_the_operator_corrects() -> None:
+    link = FakeLink()
+    meter = StubMeter()
+    meter.silent = frozenset({108, 109})
+    street = Street(
+        cast(Any, link), [], cast(Any, [meter]), None, TIMING, cast(Any, StubOperator())
+    )
+    async with trio.open_nursery():
+        await street.act(110)
+
+    assert calls_in(link) == [calls.correct_reading(1, 106, 40, 0, "read by hand")]
 
 
 def calls_in(link: FakeLink) -> list[bytes]:
@@ -226,6 +247,18 @@ def test_calls_are_those_of_the_runtime(connection: int) -> None:
         "Trading", "place_orders", connection=connection, interval=9, orders=expected
     )
     assert calls.cancel_order(1 << 40) == encode("Trading", "cancel_order", order_id=1 << 40)
+    assert calls.choose_pool(connection, is_member=True) == encode(
+        "Trading", "choose_pool", connection=connection, is_member=True
+    )
+    assert calls.correct_reading(connection, 9, 1, 2, "why") == encode(
+        "ConsumptionMetering",
+        "correct_reading",
+        connection=connection,
+        interval=9,
+        import_wh=1,
+        export_wh=2,
+        reason="why",
+    )
     assert calls.submit_reading(9, 1, 2, 3, 4) == encode(
         "ConsumptionMetering",
         "submit_reading",

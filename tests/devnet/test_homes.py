@@ -95,6 +95,31 @@ def test_agents_started_again_say_the_same_and_another_seed_something_else(
     assert [first.quote(k) for k in intervals] != [other.quote(k) for k in intervals]
 
 
+def test_every_fifth_home_leaves_trading_to_the_others_and_shares() -> None:
+    homes = Agents.of(load_scenario(BUNDLED, "semiurb4", "spring"), K0, 0).homes
+
+    passive = [home.connection for home in homes if home.is_pool_only]
+    assert passive == [number for number in range(1, len(homes) + 1) if number % 5 == 0]
+    assert all(homes[number - 1].quote(K0 + NOON) is None for number in passive)
+
+
+def test_a_silent_meter_is_read_by_hand(agents: Agents) -> None:
+    days = range(K0, K0 + 20 * 96)
+    silent = [(m, k) for k in days for m in agents.meters if m.is_silent(k)]
+    corrected = [correction for k in days for correction in agents.corrections(k)]
+
+    assert 4 <= len(silent) <= 40
+    assert {k + 1 for m, k in silent if k % 2 == 0} == {k for m, k in silent if k % 2 == 1}
+    assert agents.operator not in [m for m, _ in silent]
+    assert [(c.connection, c.interval) for c in corrected] == [(m.connection, k) for m, k in silent]
+    for (meter, interval), correction in zip(silent, corrected, strict=True):
+        reading = meter.reading(interval)
+        assert (correction.import_wh, correction.export_wh) == (
+            reading.import_wh,
+            reading.export_wh,
+        )
+
+
 def test_registers_of_a_meter_move_by_what_it_reports(agents: Agents) -> None:
     meter = agents.meters[3]
     before = (0, 0)

@@ -85,7 +85,7 @@ def test_a_day_settles_every_interval_without_residuals(scenario: Scenario) -> N
     result = replay.run()
 
     assert result.intervals_settled == 96
-    assert result.blocks == 3 * (96 + 2) + 1
+    assert result.blocks == 3 * (96 + 2) + 2
     assert result.money_residual_nano == result.energy_residual_wh == 0
     assert result.edges_over_capacity == 0
     assert replay.chain.failed == 0

@@ -28,6 +28,7 @@ class Market:
     imbalance_min: int
     loss_price: int
     pool_fee: int
+    dual: bool
     supplier_payable: int
     supplier_buy: int
     supplier_sell: int
@@ -126,10 +127,17 @@ def postings(market: Market, homes: list[Home]) -> list[Posting]:
         residual_export -= given[index]
         rows += [
             (name, "house", home.payable, "positions"),
-            (name, "house", price * short, "short"),
-            ("house", name, price * long, "long"),
+            (name, "house", (market.imbalance_max if market.dual else price) * short, "short"),
+            ("house", name, (market.imbalance_min if market.dual else price) * long, "long"),
             ("house", "supplier", price * short, "short"),
             ("supplier", "house", price * long, "long"),
+        ]
+        if market.dual:
+            rows += [
+                ("house", "operator", (market.imbalance_max - price) * short, "short, surplus"),
+                ("house", "operator", (price - market.imbalance_min) * long, "long, surplus"),
+            ]
+        rows += [
             (name, "supplier", home.supplier_price * residual_import, "residual import"),
             (name, "operator", home.network_fee * residual_import, "network fee"),
             ("supplier", name, home.feed_in * residual_export, "residual export"),

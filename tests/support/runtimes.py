@@ -39,9 +39,11 @@ CONSTANTS = Constants(
     feed_in_price=20_000,
     imbalance_price_max=300_000,
     imbalance_price_min=20_000,
+    dual_imbalance=0,
     loss_price=40_000,
     pool_fee=50_000,
     price_floor=100_000,
+    dispute_intervals=672,
     book_orders_max=4_096,
 )
 

@@ -16,10 +16,13 @@ The transformer (connection 0) is metered by the operator in the same way.
 Invariants: accepted intervals of a meter rise; over any stretch of time the registers moved by what
 was accepted or estimated plus the recorded differences.
 
-Left out: the rules that only mark a reading as suspect (spikes, runs of zeros, high-low), edits.
+What an interval was settled with is kept until the settlement is final, and until then the operator
+may correct it, with a reason; the value before is kept. Corrected intervals are settled again.
+
+Left out: the rules that only mark a reading as suspect (spikes, runs of zeros, high-low).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Protocol
 
 from msgspec.structs import replace
@@ -51,6 +54,8 @@ from runtime.pallets.consumption_metering.records import (
     NO_DAYS,
     NOTHING,
     READINGS_KEPT_MAX,
+    REASON_BYTES_MAX,
+    Correction,
     Meter,
     Metered,
     MeterProposal,
@@ -72,6 +77,8 @@ REGISTER_TOLERANCE_WH = 1  # registers round down on their own
 SLOTS_PER_DAY = 96
 DAYS_PER_WEEK = 7
 WORKING_DAYS = 5
+PROVISIONAL_MAX = 2_048  # settlements that can wait to be final: the window, and outages' remains
+CORRECTIONS_PER_INTERVAL_MAX = 256  # read as one list
 
 
 class MeterProposed(frame.Event, index=0):
@@ -104,6 +111,13 @@ class GapClosed(frame.Event, index=3):
     interval: IntervalIndex
     import_difference_wh: SignedEnergyWh
     export_difference_wh: SignedEnergyWh
+
+
+class ReadingCorrected(frame.Event, index=4):
+    """The operator corrected what an interval was settled with: it will be settled again."""
+
+    interval: IntervalIndex
+    correction: Correction
 
 
 class UnknownMeter(frame.Error, index=0):
@@ -154,6 +168,26 @@ class NotConnectionOwner(frame.Error, index=10):
 
 class TooManyReadings(frame.Error, index=11):
     """64 readings of this meter wait for settlement; it catches up with eight in each block."""
+
+
+class IntervalNotProvisional(frame.Error, index=12):
+    """Only what was settled and is not final yet can be corrected."""
+
+
+class ConnectionNotSettled(frame.Error, index=13):
+    """The interval was settled without such a connection."""
+
+
+class ReasonMissing(frame.Error, index=14):
+    """A correction has to say why it is made."""
+
+
+class NothingToCorrect(frame.Error, index=15):
+    """The interval is settled with these very energies, and they are no estimate."""
+
+
+class TooManyCorrections(frame.Error, index=16):
+    """256 corrections of this interval were made."""
 
 
 class Registry(Protocol):
@@ -207,6 +241,21 @@ class ConsumptionMetering(Pallet[Config]):
         U16, Annotated[tuple[SlotHistory, ...], MaxLen(CONNECTIONS_MAX)], Identity
     ]
     """Per quarter hour of working days (0-95) and weekends (96-191): history by connection."""
+
+    provisional: StorageMap[
+        IntervalIndex, Annotated[tuple[Metered, ...], MaxLen(CONNECTIONS_MAX)] | None, Identity
+    ]
+    """What settled intervals were settled with, by connection, until they are final."""
+
+    corrections: StorageMap[
+        IntervalIndex,
+        Annotated[tuple[Correction, ...], MaxLen(CORRECTIONS_PER_INTERVAL_MAX)],
+        Identity,
+    ]
+    """What the operator corrected of an interval, in that order, as long as it is remembered."""
+
+    corrected: StorageValue[Annotated[tuple[IntervalIndex, ...], MaxLen(PROVISIONAL_MAX)]]
+    """Intervals to settle again, in the order of their first correction."""
 
     def genesis(self, config: Mapping[str, Any]) -> None:
         """`operator_meter`: account that meters the transformer. `meters`: objects `connection`,
@@ -305,6 +354,33 @@ class ConsumptionMetering(Pallet[Config]):
         )
         self.deposit_event(ReadingAccepted(connection, interval, import_wh, export_wh))
         return Pays.NO
+
+    @call(3, weight=150_000_000)
+    def correct_reading(
+        self,
+        who: Signed,
+        connection: Compact[ConnectionId],
+        interval: Compact[IntervalIndex],
+        import_wh: Compact[EnergyWh],
+        export_wh: Compact[EnergyWh],
+        reason: Annotated[str, MaxLen(REASON_BYTES_MAX)],
+    ) -> None:
+        """Replace what a connection was settled with in an interval, as the operator, until the
+        settlement is final. Confirms an estimate when the energies are the same.
+
+        Emits `ReadingCorrected`. Fails with the registry's `NotOperator`, `ReasonMissing`,
+        `IntervalNotProvisional`, `ConnectionNotSettled`, `ReadingAboveCapacity`,
+        `NothingToCorrect` or `TooManyCorrections`.
+        """
+        self.config.registry.check_operator(who)
+        if not reason:
+            raise ReasonMissing
+        self.correct(connection, interval, Metered(import_wh, export_wh, Method.EDITED), reason)
+
+    @api("ConsumptionMetering_corrections")
+    def list_corrections(self, interval: IntervalIndex) -> list[Correction]:
+        """What the operator corrected of an interval, in that order."""
+        return list(self.corrections[interval])
 
     @api("ConsumptionMetering_meters")
     def list_meters(self) -> list[Meter | None]:
@@ -427,6 +503,7 @@ class ConsumptionMetering(Pallet[Config]):
         metered[TRANSFORMER] = self.close_transformer(interval, metered, booked_loss_wh)
         self.same_slot[slot] = tuple(history)
         self.settled_through.set(interval)
+        self.provisional[interval] = tuple(metered)
         return metered
 
     def close_transformer(
@@ -439,8 +516,7 @@ class ConsumptionMetering(Pallet[Config]):
             if reading is not None:
                 self.close_gap(TRANSFORMER, meter, reading)
                 return Metered(reading.import_wh, reading.export_wh, Method.METERED)
-        net_wh = booked_loss_wh + sum(m.import_wh - m.export_wh for m in metered[1:])
-        energy = Metered(max(net_wh, 0), max(-net_wh, 0), Method.BALANCE)
+        energy = balance_of(metered, booked_loss_wh)
         if meter is not None:
             self.note_estimate(TRANSFORMER, energy)
         return energy
@@ -503,10 +579,89 @@ class ConsumptionMetering(Pallet[Config]):
         if reading.interval - reading.follows > 1:
             self.deposit_event(GapClosed(number, reading.interval, import_wh, export_wh))
 
+    # Corrections.
+
+    def correct(self, number: int, interval: int, energy: Metered, reason: str) -> None:
+        """Keep a correction, and what stood there before."""
+        metered = self.provisional[interval]
+        if metered is None:
+            raise IntervalNotProvisional
+        if number >= len(metered):
+            raise ConnectionNotSettled
+        self.check_capacity(number, energy.import_wh, energy.export_wh)
+        before = metered[number]
+        is_known = before.method in (Method.METERED, Method.EDITED)
+        energies = (energy.import_wh, energy.export_wh)
+        if is_known and (before.import_wh, before.export_wh) == energies:
+            raise NothingToCorrect
+        earlier = self.corrections[interval]
+        if len(earlier) >= CORRECTIONS_PER_INTERVAL_MAX:
+            raise TooManyCorrections
+        correction = Correction(number, before, *energies, reason, self.config.clock.now())
+
+        self.provisional[interval] = (*metered[:number], energy, *metered[number + 1 :])
+        self.corrections[interval] = (*earlier, correction)
+        self.note_difference(number, before, energy)
+        waiting = self.corrected.get()
+        if interval not in waiting:
+            self.corrected.set((*waiting, interval))
+        self.deposit_event(ReadingCorrected(interval, correction))
+
+    def note_difference(self, number: int, before: Metered, after: Metered) -> None:
+        """What a correction adds to settled energy, the registers have not counted beyond it."""
+        meter = self.meters[number]
+        if meter is not None:
+            self.meters[number] = replace(
+                meter,
+                difference_import_wh=meter.difference_import_wh
+                + before.import_wh
+                - after.import_wh,
+                difference_export_wh=meter.difference_export_wh
+                + before.export_wh
+                - after.export_wh,
+            )
+
+    def take_corrected(self, count: int) -> list[int]:
+        """Up to `count` intervals that have to be settled again; they wait no longer."""
+        waiting = self.corrected.get()
+        if count > 0 and waiting:
+            self.corrected.set(waiting[count:])
+        return list(waiting[:count])
+
+    def is_corrected(self, interval: int) -> bool:
+        """Whether an interval waits to be settled again."""
+        return interval in self.corrected.get()
+
+    def energies_of(self, interval: int, booked_loss_wh: int) -> list[Metered]:
+        """What an interval that is not final is settled with, by connection.
+
+        A transformer that was not metered follows the corrections of the others.
+        """
+        metered = self.provisional[interval]
+        assert metered is not None, "only provisional settlements are made again"
+        if metered[TRANSFORMER].method == Method.BALANCE:
+            metered = (balance_of(metered, booked_loss_wh), *metered[1:])
+            self.provisional[interval] = metered
+        return list(metered)
+
+    def make_final(self, interval: int) -> None:
+        """Take no more corrections of an interval."""
+        del self.provisional[interval]
+
+    def forget(self, interval: int) -> None:
+        """Drop what is older than the history."""
+        del self.corrections[interval]
+
     def slot_of(self, interval: int) -> int:
         """Quarter hour of the day type: 0-95 for working days, 96-191 for weekends."""
         day, slot = divmod(interval - self.config.genesis_interval, SLOTS_PER_DAY)
         return slot if day % DAYS_PER_WEEK < WORKING_DAYS else SLOTS_PER_DAY + slot
+
+
+def balance_of(metered: Sequence[Metered], booked_loss_wh: int) -> Metered:
+    """What a transformer that nobody metered passed on: what connections and losses leave."""
+    net_wh = booked_loss_wh + sum(m.import_wh - m.export_wh for m in metered[TRANSFORMER + 1 :])
+    return Metered(max(net_wh, 0), max(-net_wh, 0), Method.BALANCE)
 
 
 def reading_of(meter: Meter, interval: int) -> Reading | None:

@@ -1,19 +1,22 @@
 """What the chain keeps about meters: readings, registers and the history estimates are made of."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from runtime.frame import (
     U8,
     U32,
     AccountId,
+    ConnectionId,
     EnergyWh,
     IntervalIndex,
     MaxLen,
+    Moment,
     SignedEnergyWh,
     Struct,
     UnitEnum,
 )
 
+REASON_BYTES_MAX = 128  # a sentence
 READINGS_KEPT_MAX = (
     64  # at most two come per interval; settlement lags by some tens after an outage
 )
@@ -41,9 +44,12 @@ class Method(UnitEnum):
     NO_HISTORY = 6
     """There is no meter yet, or nobody metered anything: zero."""
 
+    EDITED = 7
+    """Corrected by the operator after settlement."""
+
 
 class Status(UnitEnum):
-    """How far the energy of an interval has come. 2 (suspect) and 4 (edited) are not told yet."""
+    """How far the energy of an interval has come. 2 (suspect) is not told yet."""
 
     RAW = 0
     """A reading was accepted and waits for settlement."""
@@ -53,6 +59,9 @@ class Status(UnitEnum):
 
     ESTIMATED = 3
     """Settled provisionally without one."""
+
+    EDITED = 4
+    """Settled provisionally, and again with what the operator corrected."""
 
     FINAL = 5
     """Settled, and the dispute window is over."""
@@ -122,12 +131,24 @@ class SlotHistory(Struct):
 NO_DAYS = SlotHistory(0, 0, 0, 0, 0, 0, 0)
 
 
-class Metered(NamedTuple):
+class Metered(Struct):
     """What a connection is settled with."""
 
-    import_wh: int
-    export_wh: int
+    import_wh: EnergyWh
+    export_wh: EnergyWh
     method: Method
+
+
+class Correction(Struct):
+    """An edit of the operator, and what stood there before."""
+
+    connection: ConnectionId
+    before: Metered
+    import_wh: EnergyWh
+    export_wh: EnergyWh
+    reason: Annotated[str, MaxLen(REASON_BYTES_MAX)]
+    made_ms: Moment
+    """Timestamp of its block."""
 
 
 NOTHING = Metered(0, 0, Method.NO_HISTORY)

@@ -9,10 +9,10 @@ members of the pool share (`pool.py`).
 Invariants, checked by `check_invariants`: what this pallet keeps aside of an account is the sum of
 its holdings' collateral, each exactly what `hold_of` says; payables of an interval sum to its rent
 and sold less bought energy to its booked loss, at every bus; the house is empty; a settlement
-creates no money and no energy.
+creates no money and no energy, also when it is made again after corrections (`finality.py`).
 
-Left out: orders over several intervals, transfers of rights, bilateral contracts, disputes. Rules
-and reasons: docs/market.md and docs/settlement.md.
+Left out: orders over several intervals, transfers of rights, bilateral contracts.
+Rules and reasons: docs/market.md and docs/settlement.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,18 +40,19 @@ from runtime.frame import (
     api,
     call,
 )
-from runtime.pallets.consumption_metering.records import Method, Status
+from runtime.pallets.consumption_metering.records import Metered, Method, Status
 from runtime.pallets.grid_balancing import BUSES_MAX
-from runtime.pallets.producer_registration import CONNECTIONS_MAX, Connection
+from runtime.pallets.producer_registration import CONNECTIONS_MAX, TRANSFORMER, Connection
 from runtime.pallets.trading.accounting import (
-    DISPUTE_INTERVALS,
     SETTLEMENT_INTERVALS,
     note_time,
     settle_due,
+    settlements_fitting,
 )
 from runtime.pallets.trading.clearing import run_calls
 from runtime.pallets.trading.config import Config, zone_prices_of
 from runtime.pallets.trading.errors import NoOrders
+from runtime.pallets.trading.finality import make_final, settle_corrected
 from runtime.pallets.trading.invariants import check_market
 from runtime.pallets.trading.membership import MEMBER_FROM_THE_BEGINNING, choose
 from runtime.pallets.trading.orders import cancel, place
@@ -114,7 +115,11 @@ class Trading(Pallet[Config]):
     """Per settled interval and connection; the connection's number is the position plus one."""
 
     settled_at: StorageMap[U32, IntervalIndex | None, Identity]
-    """Settled intervals in the order of their settlement, those whose records are still kept."""
+    """Settled intervals in the order of their settlement, those whose records are still kept. Those
+    from `totals.intervals_final` on are provisional."""
+
+    history_begin: StorageValue[U32]
+    """The first settlement, in that order, whose records are still kept."""
 
     totals: StorageValue[Totals]
     """Sums over all settled intervals."""
@@ -144,10 +149,12 @@ class Trading(Pallet[Config]):
         return self.config.clearing_weight + self.config.settlement_weight
 
     def on_finalize(self, number: int) -> None:
-        """Settle what is due, then go on with the calls of the auction."""
+        """Settle what is due and what was corrected, then go on with the calls of the auction."""
         now_ms = self.config.clock.now()
         note_time(self, now_ms)
-        settle_due(self, now_ms)
+        settled = settle_due(self, now_ms)
+        settle_corrected(self, settlements_fitting(self) - settled)
+        make_final(self, now_ms)
         run_calls(self, now_ms)
 
     @call(0, weight=PLACING_WEIGHT + ORDER_WEIGHT, feeless=True)
@@ -280,11 +287,12 @@ class Trading(Pallet[Config]):
             return Status.RAW if has_reading else None
         if not 0 < connection <= len(lines):
             return None
-        final = interval + SETTLEMENT_INTERVALS + DISPUTE_INTERVALS
-        if self.config.clock.now() >= final * self.config.market_interval_ms:
+        if self.is_final(interval):
             return Status.FINAL
-        is_metered = lines[connection - 1].method == Method.METERED
-        return Status.VALID if is_metered else Status.ESTIMATED
+        method = lines[connection - 1].method
+        return {Method.METERED: Status.VALID, Method.EDITED: Status.EDITED}.get(
+            Method(method), Status.ESTIMATED
+        )
 
     @api("Trading_bill")
     def read_bill(
@@ -295,7 +303,7 @@ class Trading(Pallet[Config]):
         for interval in range(first, min(last, first + BILL_LINES_MAX - 1) + 1):
             lines = self.lines[interval]
             if lines is not None and 0 < connection <= len(lines):
-                bill.append(BillLine(interval, lines[connection - 1]))
+                bill.append(BillLine(interval, self.is_final(interval), lines[connection - 1]))
         return bill
 
     @api("Trading_totals")
@@ -321,6 +329,24 @@ class Trading(Pallet[Config]):
     def is_settlement_due(self, interval: int, now_ms: int) -> bool:
         """Whether no more readings of an interval are taken."""
         return now_ms >= (interval + SETTLEMENT_INTERVALS) * self.config.market_interval_ms
+
+    def is_final(self, interval: int) -> bool:
+        """Whether the settlement of an interval will not change any more."""
+        record = self.settlements[interval]
+        return record is not None and record.is_final
+
+    def record_balance(self, interval: int, metered: Sequence[Metered]) -> None:
+        """Let the grid judge what was metered."""
+        transformer = metered[TRANSFORMER]
+        self.config.grid.record_balance(
+            interval,
+            (transformer.import_wh, transformer.export_wh),
+            [
+                (self.connection_at(number).bus, energy.import_wh, energy.export_wh)
+                for number, energy in enumerate(metered)
+                if number != TRANSFORMER
+            ],
+        )
 
     def connection_at(self, number: int) -> Connection:
         """A connection that has a holding."""

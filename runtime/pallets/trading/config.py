@@ -11,6 +11,8 @@ from runtime.pallets.consumption_metering.records import Metered
 from runtime.pallets.producer_registration import Connection
 from runtime.pallets.trading.settlement import Tariff, ZonePrices
 
+DISPUTE_INTERVALS_MAX = 672  # a week; provisional records are kept, so it bounds the state
+
 
 class Chain(Protocol):
     """Which block is being made."""
@@ -81,6 +83,26 @@ class Metering(Protocol):
 
     def close_interval(self, interval: int, booked_loss_wh: int) -> list[Metered]:
         """What each connection is settled with, by its number."""
+        ...
+
+    def take_corrected(self, count: int) -> list[int]:
+        """Up to `count` intervals that have to be settled again."""
+        ...
+
+    def is_corrected(self, interval: int) -> bool:
+        """Whether an interval waits to be settled again."""
+        ...
+
+    def energies_of(self, interval: int, booked_loss_wh: int) -> list[Metered]:
+        """What a provisional settlement is made again with, by connection."""
+        ...
+
+    def make_final(self, interval: int) -> None:
+        """Take no more corrections of an interval."""
+        ...
+
+    def forget(self, interval: int) -> None:
+        """Drop what is older than the history."""
         ...
 
 
@@ -160,6 +182,9 @@ class Config(frame.Config):
     imbalance_price_min: PricePerKwh
     """Price of deviations when the zone is long; at most feed-in."""
 
+    dual_imbalance: U32
+    """1: who is short pays the greatest price, who is long gets the least. 0: one price for both."""
+
     loss_price: PricePerKwh
     """What the operator pays the supplier for losses beyond those the market booked."""
 
@@ -168,6 +193,9 @@ class Config(frame.Config):
 
     price_floor: U32
     """The supplier's limits go down to minus this."""
+
+    dispute_intervals: U32
+    """Intervals after its settlement for which an interval can be corrected; then it is final."""
 
     book_orders_max: U32
     """Open orders of one interval; bounds the work of a call."""
@@ -192,6 +220,13 @@ class Config(frame.Config):
                 f"pool_fee {self.pool_fee}: expected 0 to {retail - self.feed_in_price}, "
                 "what retail leaves above feed-in"
             )
+        if self.dual_imbalance not in (0, 1):
+            raise ValueError(f"dual_imbalance {self.dual_imbalance}: expected 0 or 1")
+        if self.dispute_intervals > DISPUTE_INTERVALS_MAX:
+            raise ValueError(
+                f"dispute_intervals {self.dispute_intervals}: expected at most "
+                f"{DISPUTE_INTERVALS_MAX}, for which records are kept"
+            )
         if self.call_period_ms <= 0 or self.market_interval_ms % self.call_period_ms:
             raise ValueError(
                 f"call_period_ms {self.call_period_ms} does not divide the market interval "
@@ -211,4 +246,5 @@ def zone_prices_of(config: Config) -> ZonePrices:
         config.imbalance_price_min,
         config.loss_price,
         config.pool_fee,
+        is_dual=config.dual_imbalance == 1,
     )

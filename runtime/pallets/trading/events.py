@@ -78,6 +78,19 @@ class ArrearsChanged(frame.Event, index=6):
     """What the account owes the supplier from now on; negative: what the supplier owes it."""
 
 
+class IntervalSettledAgain(frame.Event, index=8):
+    """Readings were corrected: accounts paid and received the difference."""
+
+    interval: IntervalIndex
+    record: SettlementRecord
+
+
+class SettlementFinal(frame.Event, index=9):
+    """The dispute window passed: the settlement will not change any more."""
+
+    interval: IntervalIndex
+
+
 class PoolChoiceMade(frame.Event, index=7):
     """A connection joins or leaves the pool of residuals."""
 

@@ -1,16 +1,17 @@
 """What holds of the market after every block, asserted in tests.
 
-The numbers are those of docs/settlement.md, "Invariants". Deltas of disputes come with disputes.
+The promises are those of docs/settlement.md.
 """
 
 from typing import TYPE_CHECKING
 
 from runtime.pallets.system import HOUSE
-from runtime.pallets.trading.accounting import HISTORY_INTERVALS, SETTLEMENTS_PER_BLOCK_MAX
+from runtime.pallets.trading import finality
+from runtime.pallets.trading.accounting import SETTLEMENTS_PER_BLOCK_MAX
 from runtime.pallets.trading.collateral import position_hold
 from runtime.pallets.trading.orders import INTERVALS_STORED_MAX, hold_of, position_of
 from runtime.pallets.trading.records import NO_BOOK, Book, Holding, Side
-from runtime.pallets.trading.settlement import Position
+from runtime.pallets.trading.settlement import Position, deviation_prices
 
 if TYPE_CHECKING:
     from runtime.pallets.trading import Trading
@@ -81,10 +82,23 @@ def check_money(market: "Trading") -> None:
         assert rest == 0, f"the house holds {rest}"
     arrears = sum(amount for _, amount in market.arrears.items())
     assert arrears == market.receivables.get(), "arrears add up"
-    assert len(list(market.settled_at.keys())) <= HISTORY_INTERVALS, "the history is bounded"
+    check_history(market)
     assert market.totals.get().energy_residual_wh == 0, "every Wh is sold or bought once"
     for interval in market.recent(SETTLEMENTS_PER_BLOCK_MAX):
         check_settlement(market, interval)
+
+
+def check_history(market: "Trading") -> None:
+    """Records are there from the beginning of the history on, what is provisional among them."""
+    totals, begin = market.totals.get(), market.history_begin.get()
+    final, settled = totals.intervals_final, totals.intervals_settled
+    assert begin <= final <= settled, f"history from {begin}, final {final} of {settled}"
+    assert settled - begin <= max(finality.HISTORY_INTERVALS, settled - final), "it is bounded"
+    kept = list(market.settled_at.keys())
+    assert sorted(kept) == list(range(begin, settled)), "settlements are numbered without gaps"
+    for ordinal in kept[-SETTLEMENTS_PER_BLOCK_MAX:]:
+        interval = market.settled_at[ordinal]
+        assert interval is not None and market.is_final(interval) == (ordinal < final)
 
 
 def check_settlement(market: "Trading", interval: int) -> None:
@@ -107,7 +121,8 @@ def check_settlement(market: "Trading", interval: int) -> None:
         position = Position(line.payable_nano, line.buy_wh, line.sell_wh)
         long_wh = max(0, max(position.net_wh, 0) - line.import_wh)
         short_wh = max(0, max(-position.net_wh, 0) - line.export_wh)
-        owed_nano = line.payable_nano + record.imbalance_price * (short_wh - long_wh)
+        prices = deviation_prices(market.prices_of_zone(), record.imbalance_price)
+        owed_nano = line.payable_nano + prices.short * short_wh - prices.long * long_wh
         held_nano = position_hold(position, market.prices_of_zone())
         assert held_nano >= owed_nano, f"{held_nano} was held for {owed_nano} in {interval}"
         assert line.pool_import_wh <= line.import_wh, f"imports have one label in {interval}"

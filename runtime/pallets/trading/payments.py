@@ -11,7 +11,7 @@ Invariants: no balance is created or destroyed; no wallet is negative; the house
 the supplier's account exists, and otherwise keeps the supplier's money for it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from runtime.frame import AccountId
@@ -20,6 +20,23 @@ from runtime.pallets.trading.events import ArrearsChanged
 
 if TYPE_CHECKING:
     from runtime.pallets.trading import Trading
+
+
+def net_amounts(
+    market: "Trading", supplier_nano: int, operator_nano: int, amounts_nano: Sequence[int]
+) -> dict[AccountId, int]:
+    """What each account receives (negative: pays), over all it has in the zone.
+
+    `amounts_nano`: by connection, 1 first.
+    """
+    registry = market.config.registry
+    net = {registry.supplier_account(): supplier_nano}
+    operator = registry.operator_account()
+    net[operator] = net.get(operator, 0) + operator_nano
+    for number, amount in enumerate(amounts_nano, start=1):
+        account = market.account_of(number)
+        net[account] = net.get(account, 0) + amount
+    return net
 
 
 def pay(market: "Trading", net: Mapping[AccountId, int]) -> None:

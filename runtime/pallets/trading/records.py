@@ -206,6 +206,19 @@ class SettlementRecord(Struct):
     pool_price_micro: PricePerKwh
     """Zero if that is nothing."""
 
+    supplier_payable_nano: SignedBalance
+    supplier_buy_wh: EnergyWh
+    supplier_sell_wh: EnergyWh
+    """The position of the supplier."""
+
+    settled_in: IntervalIndex
+    """The interval whose block settled it: the dispute window begins with it."""
+
+    times_corrected: U32
+    """How often it was settled again."""
+
+    is_final: bool
+
 
 class Totals(Struct):
     """Sums over all settled intervals."""
@@ -222,6 +235,10 @@ class Totals(Struct):
     tariff_nano: SignedBalance
     estimated: U64
     pool_wh: EnergyWh
+    times_corrected: U32
+    """Settlements made again."""
+
+    intervals_final: U32
 
 
 class SettlementLine(Struct):
@@ -252,6 +269,7 @@ class BillLine(Struct):
     """One settled interval of a connection."""
 
     interval: IntervalIndex
+    is_final: bool
     line: SettlementLine
 
 
@@ -276,6 +294,37 @@ class EnergyRight(Struct):
     held_nano: Balance
 
 
+NOTHING_SETTLED = SettlementRecord(
+    imbalance_price=0,
+    imbalance_wh=0,
+    traded_wh=0,
+    bid_value_nano=0,
+    connections_buy_wh=0,
+    local_wh=0,
+    price_min_micro=0,
+    price_max_micro=0,
+    import_wh=0,
+    export_wh=0,
+    transformer_import_wh=0,
+    transformer_export_wh=0,
+    measured_loss_wh=0,
+    booked_loss_wh=0,
+    energy_residual_wh=0,
+    rent_nano=0,
+    supplier_nano=0,
+    operator_nano=0,
+    connections_nano=0,
+    tariff_nano=0,
+    estimated=0,
+    pool_wh=0,
+    pool_price_micro=0,
+    supplier_payable_nano=0,
+    supplier_buy_wh=0,
+    supplier_sell_wh=0,
+    settled_in=0,
+    times_corrected=0,
+    is_final=False,
+)
 NO_HOLDING = Holding(0, 0, 0, 0, 0, ())
 NO_BOOK = Book(0, 0, 0, 0, 0, False, 0, 0, 0, 0)
 

@@ -49,6 +49,9 @@ class ZonePrices:
     pool_fee: int = 0
     """What a buyer of the pool pays the operator instead of the network fee."""
 
+    is_dual: bool = False
+    """Deviations cost the bound that is worse for them, whatever the others do."""
+
 
 class Position(NamedTuple):
     """What the auction left a participant with."""
@@ -90,6 +93,16 @@ class Zone(NamedTuple):
 
     booked_loss_wh: int
     """Energy the auction's flows lose; already paid in the prices."""
+
+    imbalance_price: int | None = None
+    """Of an earlier settlement, which keeps it; None at the first one."""
+
+
+class DeviationPrices(NamedTuple):
+    """What deviations cost: who is short pays, who is long gets."""
+
+    short: int
+    long: int
 
 
 class Split(NamedTuple):
@@ -144,7 +157,9 @@ def settle(zone: Zone, deliveries: Sequence[Delivery]) -> Settlement:
     splits = tuple(split(d.position.net_wh, d.import_wh, d.export_wh) for d in deliveries)
     pool = share_pool(zone.prices, deliveries, splits)
     imbalance_wh = sum(s.short_wh - s.long_wh for s in splits)
-    price = imbalance_price(imbalance_wh, zone.prices)
+    price = zone.imbalance_price
+    if price is None:
+        price = imbalance_price(imbalance_wh, zone.prices)
     measured_loss_wh = measured_loss(zone, deliveries)
     ledger, (house, supplier, operator) = post(
         zone, deliveries, splits, pool, price, measured_loss_wh
@@ -203,6 +218,13 @@ def imbalance_price(imbalance_wh: int, prices: ZonePrices) -> int:
     return (prices.imbalance_price_max + prices.imbalance_price_min) // 2
 
 
+def deviation_prices(prices: ZonePrices, price: int) -> DeviationPrices:
+    """The imbalance price for all; with dual pricing its bounds."""
+    if prices.is_dual:
+        return DeviationPrices(prices.imbalance_price_max, prices.imbalance_price_min)
+    return DeviationPrices(price, price)
+
+
 def measured_loss(zone: Zone, deliveries: Sequence[Delivery]) -> int:
     """What came in less what went out, by the meters; negative when meters disagree that much."""
     connections = sum(d.export_wh - d.import_wh for d in deliveries)
@@ -221,13 +243,15 @@ def post(
     parties = len(deliveries)
     house, supplier, operator = parties, parties + 1, parties + 2
     ledger = Ledger(parties + 3)
-    imbalance_wh = 0
+    short_price, long_price = deviation_prices(zone.prices, price)
+    imbalance_wh = collected_nano = 0
     for connection, (delivery, part) in enumerate(zip(deliveries, splits, strict=True)):
         tariff = delivery.tariff
-        deviation_wh = part.short_wh - part.long_wh
-        imbalance_wh += deviation_wh
+        deviation_nano = short_price * part.short_wh - long_price * part.long_wh
+        collected_nano += deviation_nano
+        imbalance_wh += part.short_wh - part.long_wh
         ledger.pay(connection, house, delivery.position.payable_nano)
-        ledger.pay(connection, house, price * deviation_wh)
+        ledger.pay(connection, house, deviation_nano)
         from_pool_wh, to_pool_wh = pool.imports_wh[connection], pool.exports_wh[connection]
         ledger.pay(connection, house, pool.price * (from_pool_wh - to_pool_wh))
         ledger.pay(connection, operator, zone.prices.pool_fee * from_pool_wh)
@@ -239,6 +263,7 @@ def post(
     ledger.pay(supplier, house, zone.supplier.payable_nano)
     ledger.pay(house, operator, zone.rent_nano)
     ledger.pay(house, supplier, price * imbalance_wh)
+    ledger.pay(house, operator, collected_nano - price * imbalance_wh)  # none with one price
     extra_loss_wh = measured_loss_wh - zone.booked_loss_wh
     ledger.pay(operator, supplier, zone.prices.loss_price * extra_loss_wh)
     return ledger, (house, supplier, operator)

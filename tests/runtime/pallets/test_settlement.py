@@ -14,6 +14,7 @@ from runtime.pallets.trading.settlement import (
     Tariff,
     Zone,
     ZonePrices,
+    deviation_prices,
     settle,
     split,
 )
@@ -89,6 +90,7 @@ def cases(draw: st.DrawFn) -> tuple[Zone, list[Delivery]]:
         feed_in - draw(st.integers(0, 50_000)),
         draw(PRICE),
         draw(st.integers(0, 150_000)),
+        draw(st.booleans()),
     )
     supplier = Position(draw(st.integers(-(10**10), 10**10)), draw(WH), draw(WH))
     rent = supplier.payable_nano + sum(d.position.payable_nano for d in deliveries)
@@ -102,6 +104,7 @@ def twin(zone: Zone, deliveries: list[Delivery]) -> tuple[int, dict[str, int]]:
         zone.prices.imbalance_price_min,
         zone.prices.loss_price,
         zone.prices.pool_fee,
+        zone.prices.is_dual,
         *zone.supplier,
         zone.transformer_import_wh,
         zone.transformer_export_wh,
@@ -212,7 +215,8 @@ def test_position_hold_covers_any_reading(case: tuple[Zone, list[Delivery]]) -> 
 
     for delivery, part in zip(deliveries, settled.splits, strict=True):
         owed = delivery.position.payable_nano
-        owed += settled.imbalance_price * (part.short_wh - part.long_wh)
+        short_price, long_price = deviation_prices(zone.prices, settled.imbalance_price)
+        owed += short_price * part.short_wh - long_price * part.long_wh
         assert position_hold(delivery.position, zone.prices) >= owed
 
 

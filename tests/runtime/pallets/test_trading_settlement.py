@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from runtime.pallets import trading
 from runtime.pallets.balances import Withdraw
 from runtime.pallets.consumption_metering.records import Method, Status
 from runtime.pallets.system import HOUSE
-from runtime.pallets.trading import accounting, events
+from runtime.pallets.trading import events, finality
 from runtime.pallets.trading.records import SettlementLine
 from tests.runtime.pallets.zone import (
     BID,
@@ -224,15 +223,14 @@ def test_missing_readings_are_estimated_and_flagged() -> None:
     assert record.transformer_import_wh == 3 * 700 - 30
 
 
-def test_the_status_of_a_reading_follows_its_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    zone = Zone()
+def test_the_status_of_a_reading_follows_its_interval() -> None:
+    zone = Zone(dispute_intervals=2)
     zone.run(K0, K)
     statuses = [zone.trading.read_status(1, K)]
     zone.block(K + 1, SLOT_MS, lambda: zone.read(1, K, 700, 30))
     statuses.append(zone.trading.read_status(1, K))
     zone.block(K + 3)
     statuses += [zone.trading.read_status(number, K) for number in (1, 2, 9)]
-    monkeypatch.setattr(trading, "DISPUTE_INTERVALS", 2)
     zone.block(K + 4)
     statuses.append(zone.trading.read_status(2, K))
     zone.block(K + 5)
@@ -296,8 +294,8 @@ def test_orders_whose_gate_passed_in_a_standstill_expire_at_settlement() -> None
 
 
 def test_the_history_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accounting, "HISTORY_INTERVALS", 5)
-    zone = Zone(LOSSY)
+    monkeypatch.setattr(finality, "HISTORY_INTERVALS", 5)
+    zone = Zone(LOSSY, dispute_intervals=2)
     zone.block(K0)
     for interval in range(K0, K0 + 14):
         zone.block(interval, SLOT_MS, partial(place_pair, zone, interval + 3))

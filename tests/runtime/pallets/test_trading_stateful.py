@@ -16,6 +16,7 @@ from tests.runtime.pallets.zone import (
     LOSSLESS,
     LOSSY,
     OFFER,
+    OPERATOR,
     SLOT_MS,
     WEALTH,
     Side,
@@ -46,6 +47,8 @@ class Market(RuleBasedStateMachine):
             supplier_wealth=wealth,
             call_period_ms=SLOT_MS,
             clearing_weight=1 if poor else 10**11,
+            dual_imbalance=int(lossy),
+            dispute_intervals=6 if poor else 672,
         )
         self.ms = K0 * INTERVAL_MS
         self.zone.block(K0)
@@ -94,6 +97,25 @@ class Market(RuleBasedStateMachine):
             zone.tries(partial(zone.read, number, self.interval - back, *energy))
         self.ms += SLOT_MS
         zone.block(0, self.ms)
+
+    @rule(
+        number=st.integers(1, 5),
+        age=st.integers(3, 12),
+        energy=st.tuples(ENERGY, ENERGY),
+    )
+    def correct(self, number: int, age: int, energy: tuple[int, int]) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        interval = self.interval - age
+        call = partial(zone.metering.correct_reading, OPERATOR, number, interval, *energy, "why")
+        zone.tries(call)
+
+    @rule(number=st.integers(1, 5), is_member=st.booleans())
+    def choose_pool(self, number: int, *, is_member: bool) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        owner = zone.owner[number]
+        zone.tries(lambda: zone.trading.choose_pool(owner, number, is_member=is_member))
 
     @rule(source=NUMBERS, dest=NUMBERS, part=st.integers(0, 100))
     def transfer(self, source: int, dest: int, part: int) -> None:
