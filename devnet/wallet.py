@@ -82,7 +82,7 @@ class Wallet:
             if not await self.look():
                 return False
         try:
-            await self._hand_in(account, call)
+            await self.hand_in(account, call)
         except NodeUnreachable as error:
             log.debug("%s", error)
             account.nonce = self._terms = None
@@ -95,7 +95,11 @@ class Wallet:
         self.submitted += 1
         return True
 
-    async def _hand_in(self, account: Account, call: bytes) -> None:
+    async def hand_in(self, account: Account, call: bytes) -> None:
+        """Sign a call by what `look` found and hand it in.
+
+        Raises `RpcFailed` or `NodeUnreachable`.
+        """
         if account.nonce is None or account.trusted >= NONCE_TRUST_MAX:
             account.nonce = await self.link.call("system_accountNextIndex", [account.address])
             account.trusted = 0

@@ -11,7 +11,7 @@ GROUPS = {
     "chain-spec": ("node.cli.chain_spec:group", "Build chain specifications."),
     "devnet": ("node.cli.devnet:group", "A local network on real data."),
     "replay": ("node.cli.replay:command", "Run a scenario without a network, as fast as it can."),
-    "market": ("node.cli.market:group", "The market: clear a book from a file."),
+    "market": ("node.cli.market:group", "The market: bills, the pool, corrections, clearing."),
 }
 
 

@@ -1,4 +1,4 @@
-"""`dret market`: for auditors, the market's rules applied to a file.
+"""`dret market`: the market of a running chain, and for auditors its rules applied to a file.
 
 A file holds one tree and one book as arrays of integers:
 
@@ -16,6 +16,7 @@ from typing import cast
 
 import asyncclick as click
 
+from node.cli import market_chain
 from runtime.kernels.auction import (
     AuctionBoundsError,
     Clearing,
@@ -39,7 +40,11 @@ class BookError(click.ClickException):
 
 @click.group()
 def group() -> None:
-    """The market: clear a book from a file."""
+    """The market: bills, the pool, corrections; clear a book from a file."""
+
+
+for command in (market_chain.bill, market_chain.pool, market_chain.correct):
+    group.add_command(command)
 
 
 @group.command()

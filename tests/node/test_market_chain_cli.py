@@ -1,0 +1,135 @@
+"""`dret market` against a node of plain values: what it asks, what it signs, what it says."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import trio
+from asyncclick.testing import CliRunner, Result
+
+from devnet import calls
+from node.cli import market_chain
+from node.cli.market import group
+from node.errors import NodeUnreachable
+from runtime.pallets.consumption_metering.records import Correction, Metered, Method
+from runtime.pallets.trading.records import BillLine, PoolChoice, SettlementLine
+from runtime.primitives.extrinsic import decode_extrinsic
+from runtime.primitives.scale import codec
+
+GENESIS, FINAL = "0x" + "11" * 32, "0x" + "22" * 32
+SIGNER = ("--suri", "//Home//1")
+
+
+class FakeLink:
+    """A node: `answers` by the name of a runtime function, `taken` what was handed in."""
+
+    answers: dict[str, bytes]
+    taken: list[bytes]
+    is_up = True
+    times_connected = 0
+
+    def __init__(self, host: str, port: int) -> None:
+        pass
+
+    async def run(self) -> None:
+        await trio.sleep_forever()
+
+    async def call(self, method: str, params: Any = ()) -> Any:
+        match method:
+            case "state_getRuntimeVersion":
+                return {"specVersion": 3, "transactionVersion": 1}
+            case "chain_getBlockHash":
+                return GENESIS
+            case "chain_getFinalizedHead":
+                return FINAL
+            case "chain_getHeader":
+                return {"number": "0x40"}
+            case "system_accountNextIndex":
+                return len(self.taken)
+            case "author_submitExtrinsic":
+                self.taken.append(bytes.fromhex(params[0][2:]))
+                return FINAL
+            case "state_call":
+                if params[0] == "AccountNonceApi_account_nonce":
+                    return "0x" + len(self.taken).to_bytes(4, "little").hex()
+                return "0x" + self.answers[params[0]].hex()
+        raise AssertionError(method)
+
+
+@pytest.fixture(autouse=True)
+def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeLink]]:
+    FakeLink.answers, FakeLink.taken, FakeLink.is_up = {}, [], True
+    monkeypatch.setattr(market_chain, "Link", FakeLink)
+    yield FakeLink
+
+
+async def run(*arguments: str) -> Result:
+    result: Result = await CliRunner().invoke(group, arguments)
+    return result
+
+
+def calls_taken() -> list[bytes]:
+    return [decode_extrinsic(extrinsic).call for extrinsic in FakeLink.taken]
+
+
+async def test_leaving_the_pool_is_signed_and_waited_for() -> None:
+    FakeLink.answers["Trading_pool_choice"] = PoolChoice(False, 77).encode()
+
+    result = await run("pool", "leave", "--connection", "3", *SIGNER)
+
+    assert calls_taken() == [calls.choose_pool(3, is_member=False)]
+    assert result.output == "Connection 3 is outside of the pool since interval 77.\n"
+
+
+async def test_a_choice_that_the_state_does_not_show_was_refused() -> None:
+    FakeLink.answers["Trading_pool_choice"] = PoolChoice(True, 0).encode()
+
+    result = await run("pool", "leave", "--connection", "3", *SIGNER)
+
+    assert isinstance(result.exception, market_chain.Refused)
+
+
+async def test_showing_the_pool_signs_nothing() -> None:
+    FakeLink.answers["Trading_pool_choice"] = PoolChoice(True, 0).encode()
+
+    result = await run("pool", "show", "--connection", "3")
+
+    assert "is in the pool since interval 0" in result.output
+    assert calls_taken() == []
+
+
+async def test_a_correction_tells_what_stood_there_before() -> None:
+    made = Correction(2, Metered(700, 0, Method.METERED), 500, 40, "swapped", 5)
+    FakeLink.answers["ConsumptionMetering_corrections"] = codec(list[Correction]).encode([made])
+    options = ["--connection", "2", "--interval", "9", "--import-wh", "500", "--export-wh", "40"]
+
+    result = await run("correct", *options, "--reason", "swapped", *SIGNER)
+    other = await run("correct", *options, "--reason", "other", *SIGNER)
+
+    assert calls_taken()[0] == calls.correct_reading(2, 9, 500, 40, "swapped")
+    assert "700 Wh in and 0 Wh out became 500 and 40" in result.output
+    assert isinstance(other.exception, market_chain.Refused)
+
+
+async def test_a_bill_is_a_table_or_json() -> None:
+    line = SettlementLine(700, 0, Method.METERED, 0, 0, 0, True, 200, 0, -190_000_000)
+    lines = codec(list[BillLine]).encode([BillLine(9, True, line)])
+    FakeLink.answers["Trading_bill"] = lines
+    options = ["--connection", "2", "--first", "9", "--last", "12"]
+
+    table = await run("bill", *options)
+    rows = json.loads((await run("bill", *options, "-o", "json")).output)
+
+    assert "-0.190000  metered, final" in table.output
+    assert rows[0]["pool_import_wh"] == 200
+    assert rows[0]["is_final"] is True
+
+
+async def test_a_node_that_is_not_there_is_named(autojump_clock: trio.abc.Clock) -> None:
+    FakeLink.is_up = False
+
+    result = await run("pool", "show", "--connection", "3", "--rpc-port", "9999")
+
+    assert isinstance(result.exception, NodeUnreachable)
+    assert "127.0.0.1:9999" in str(result.exception)
