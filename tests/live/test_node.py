@@ -173,19 +173,9 @@ def truncate(database: Path) -> None:
         path.write_bytes(content[: len(content) // 2])
 
 
-def remove_tables(database: Path) -> None:
-    for path in tables(database):
-        path.unlink()
-
-
 def remove_manifest(database: Path) -> None:
     for path in database.glob("MANIFEST-*"):
         path.unlink()
-
-
-def empty_manifest(database: Path) -> None:
-    for path in database.glob("MANIFEST-*"):
-        path.write_bytes(b"")
 
 
 def remove_current(database: Path) -> None:
@@ -200,7 +190,7 @@ def tables(database: Path) -> list[Path]:
 
 @pytest.mark.parametrize(
     "damage",
-    [flip_bytes, truncate, remove_tables, remove_manifest, empty_manifest, remove_current],
+    [flip_bytes, truncate, remove_manifest, remove_current],
 )
 def test_a_damaged_database_is_refused(
     kept: Path, tmp_path: Path, damage: Callable[[Path], None]

@@ -31,12 +31,13 @@ UNKNOWN_BLOCK = "0x" + "77" * 32
 
 
 @pytest.fixture(autouse=True, scope="module")
-def goes_on(devnet: Devnet) -> Iterator[None]:
+def goes_on(network: Devnet) -> Iterator[None]:
     """After all of it the same process still imports blocks."""
-    pid, best = devnet.pids()[NODE], devnet.best(NODE)
+    pid = network.ensure_up().pids()[NODE]
     yield
-    eventually(lambda: devnet.best(NODE) > best, 20)
-    assert devnet.pids()[NODE] == pid
+    best = network.best(NODE)
+    eventually(lambda: network.best(NODE) > best, 20)
+    assert network.pids()[NODE] == pid
 
 
 @pytest.mark.parametrize(
