@@ -70,6 +70,7 @@ from runtime.primitives.types import Hash
 
 JUSTIFICATION_PERIOD = 128  # blocks; a proof is kept whenever finality crosses a multiple
 LIVENESS_SLOTS = 10  # without finality while blocks come: worth a warning
+CLOCK_ROUNDS = 4  # of all authors: so long counts what a peer said of its clock; each says it often
 EXIT_INTERNAL = 70  # EX_SOFTWARE: the node cannot go on by its own fault
 
 
@@ -104,7 +105,6 @@ class Core:
         self._out = Outbox()
         self._gossip = Gossip(self._out, config.gossip_duration_ms)
         self._announces = Announces(self._out)
-        self._clock = ClockOffset()
         self._is_disputed = False
         self._is_clock_wrong = False
         self._final_since_ms = 0
@@ -117,6 +117,8 @@ class Core:
         self._out.begin(now_ms, wall_ms)
         self._final_since_ms = now_ms
         self._tree = _restored_tree(state)
+        authors = max(1, len(state.aura_authorities))
+        self._clock = ClockOffset(CLOCK_ROUNDS * authors * self._config.slot_duration_ms)
         self._pipeline = Pipeline(
             self._config, self._verifier, self._out, self._tree, self._imported
         )

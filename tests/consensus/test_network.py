@@ -311,6 +311,20 @@ def test_a_network_suspended_for_hours_resumes() -> None:
     assert_grows(network, 40)
 
 
+@pytest.mark.parametrize("step_s", [5 * 3_600, 45, 3, -3, -45])
+def test_a_network_whose_clocks_are_all_set_at_once_goes_on(step_s: int) -> None:
+    network = Network(full=1).start()
+    network.run(20)
+
+    # A suspended machine wakes up, or is told the time: its monotonic clock knows nothing of it.
+    for node in network.nodes.values():
+        node.clock_offset_ms += step_s * 1_000
+    # Nobody can author before the time of the last block has come again.
+    network.run(20 + max(0, -step_s))
+
+    assert_grows(network, 40)
+
+
 def test_authoring_slows_down_while_nothing_becomes_final() -> None:
     network = Network()
     network.start("v0", "v1")

@@ -83,8 +83,11 @@ def test_what_a_peer_knows_is_remembered_for_the_last_blocks_only() -> None:
     assert len(outbox.drain()) == 1
 
 
+WINDOW_MS = 16_000
+
+
 def test_the_offset_is_the_median_with_ourselves_among_it() -> None:
-    clock = ClockOffset()
+    clock = ClockOffset(WINDOW_MS)
     wall = 1_000_000
     clock.connected(b"a", wall + 5_000, now_ms=0)
     assert clock.offset_ms(0, wall) == 0  # one peer alone proves nothing
@@ -99,7 +102,7 @@ def test_the_offset_is_the_median_with_ourselves_among_it() -> None:
 
 
 def test_the_offset_follows_when_our_clock_is_set() -> None:
-    clock = ClockOffset()
+    clock = ClockOffset(WINDOW_MS)
     for peer in (b"a", b"b"):
         clock.connected(peer, 1_010_000, now_ms=0)
     assert clock.offset_ms(0, 1_000_000) == 10_000
@@ -108,7 +111,7 @@ def test_the_offset_follows_when_our_clock_is_set() -> None:
 
 
 def test_a_status_that_was_read_late_is_corrected_by_the_next_block() -> None:
-    clock = ClockOffset()
+    clock = ClockOffset(WINDOW_MS)
     for peer in (b"a", b"b"):
         clock.connected(peer, 1_000_000, now_ms=3_000)  # our wall clock says 1_003_000
     assert clock.offset_ms(3_000, 1_003_000) == 0  # behind by its status alone
@@ -120,10 +123,34 @@ def test_a_status_that_was_read_late_is_corrected_by_the_next_block() -> None:
 
 
 def test_a_clock_that_is_ahead_of_all_blocks_is_noticed() -> None:
-    clock = ClockOffset()
+    clock = ClockOffset(WINDOW_MS)
     for peer in (b"a", b"b"):
         clock.connected(peer, 1_000_000, now_ms=0)
         clock.announced(peer, 1_002_000, now_ms=2_000)
     clock.announced(b"stranger", 0, 0)
 
     assert clock.offset_ms(2_000, 1_009_000) == -7_000
+
+
+def test_what_was_said_long_ago_counts_no_more() -> None:
+    clock = ClockOffset(WINDOW_MS)
+    for peer in (b"a", b"b"):
+        clock.connected(peer, 1_000_000, now_ms=0)
+        clock.announced(peer, 1_002_000, now_ms=2_000)
+    hour = 3_600_000  # by which all clocks are set ahead
+    assert clock.offset_ms(7_000, 1_007_000 + hour) == -hour
+
+    clock.announced(b"a", 1_010_000 + hour, now_ms=10_000)
+
+    assert clock.offset_ms(10_000, 1_010_000 + hour) == 0
+    assert clock.offset_ms(20_000, 1_020_000 + hour) == 0
+
+
+def test_a_late_block_does_not_outweigh_one_that_was_in_time() -> None:
+    clock = ClockOffset(WINDOW_MS)
+    for peer in (b"a", b"b"):
+        clock.connected(peer, 1_000_000, now_ms=0)
+        clock.announced(peer, 1_007_900, now_ms=7_900)
+        clock.announced(peer, 1_004_000, now_ms=8_100)
+
+    assert clock.offset_ms(8_200, 1_008_200) == 0
