@@ -22,6 +22,7 @@ from runtime.frame.dispatch import (
     Root,
     Signed,
     Underflow,
+    Unsigned,
     Weight,
 )
 from runtime.frame.lifetime import Lifetime
@@ -157,6 +158,7 @@ __all__ = [
     "TypePath",
     "Underflow",
     "UnitEnum",
+    "Unsigned",
     "Weight",
     "api",
     "call",

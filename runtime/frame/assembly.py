@@ -42,12 +42,13 @@ class ApiError(Exception):
 class _Target:
     """A call of one pallet instance, ready to be dispatched."""
 
-    __slots__ = ("cost", "function", "origin", "pallet", "weigh")
+    __slots__ = ("cost", "function", "origin", "pallet", "tag", "weigh")
 
     def __init__(self, pallet: Pallet[Any], spec: CallSpec) -> None:
         self.pallet = pallet
         self.function = spec.function
         self.origin: OriginKind = spec.origin
+        self.tag = spec.tag
         weight = spec.weight
         self.weigh: Callable[..., int] | None = None
         if not isinstance(weight, int):
@@ -120,6 +121,13 @@ class Assembly:
     def origin_of(self, call: Struct) -> OriginKind:
         """Who may make a decoded call."""
         return self._targets[_inner(call).__class__].origin
+
+    def tag_of(self, call: Struct) -> bytes:
+        """What a decoded call that nobody signs is about."""
+        inner = _inner(call)
+        target = self._targets[inner.__class__]
+        assert target.tag is not None, "calls with this origin have a tag"
+        return bytes([target.pallet.pallet_index]) + target.tag(*msgspec.structs.astuple(inner))
 
     def dispatch(self, origin: Origin, call: Struct) -> PostDispatch:
         """Run a decoded call in a transaction. Raises the `DispatchError` it fails with."""
@@ -201,7 +209,7 @@ def _checked(origin: Origin, kind: OriginKind) -> object:
         case OriginKind.ROOT:
             if origin is Privilege.ROOT:
                 return None
-        case OriginKind.INHERENT:
+        case OriginKind.INHERENT | OriginKind.UNSIGNED:
             if origin is Privilege.NONE:
                 return None
         case OriginKind.ANY:

@@ -84,6 +84,7 @@ class CallSpec:
     weight: int | Callable[..., int]
     dispatch_class: DispatchClass
     is_feeless: bool
+    tag: Callable[..., bytes] | None
     docs: tuple[str, ...]
     lifetime: Lifetime
 
@@ -272,6 +273,10 @@ def _call_spec(pallet: type[Pallet[Any]], name: str, mark: CallMark) -> CallSpec
     origin = _origin_of(hints[first])
     if origin is None:
         raise TypeError(f"{pallet.__name__}.{name}: its first parameter must say who may call")
+    if (origin is OriginKind.UNSIGNED) != (mark.tag is not None):
+        raise TypeError(
+            f"{pallet.__name__}.{name}: a tag belongs to unsigned calls, and they need it"
+        )
     dispatch_class = mark.dispatch_class
     if dispatch_class is None:
         is_inherent = origin is OriginKind.INHERENT
@@ -286,6 +291,7 @@ def _call_spec(pallet: type[Pallet[Any]], name: str, mark: CallMark) -> CallSpec
         mark.weight,
         dispatch_class,
         mark.is_feeless,
+        mark.tag,
         docs_of(mark.function),
         lifetime,
     )

@@ -33,6 +33,7 @@ class OriginKind(enum.Enum):
     SIGNED = enum.auto()
     ROOT = enum.auto()
     INHERENT = enum.auto()
+    UNSIGNED = enum.auto()
     ANY = enum.auto()
 
 
@@ -44,6 +45,9 @@ Root = Annotated[None, OriginKind.ROOT]
 
 Inherent = Annotated[None, OriginKind.INHERENT]
 """First parameter of a call that the author of a block puts in, unsigned."""
+
+Unsigned = Annotated[None, OriginKind.UNSIGNED]
+"""First parameter of a call that anyone may hand in unsigned: its arguments prove what they say."""
 
 AnyOrigin = Annotated[Origin, OriginKind.ANY]
 """First parameter of a call that passes its origin on."""

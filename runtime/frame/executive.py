@@ -38,14 +38,16 @@ from runtime.frame.extensions import (
     BlockLimits,
     Draft,
     SignedExtension,
+    reserve,
 )
 from runtime.frame.extrinsics import Decoded, ExtrinsicChecker, Versions
-from runtime.frame.pallet import Pallet
+from runtime.frame.pallet import Error, Pallet
 from runtime.frame.signatures import SignatureCache
 from runtime.frame.state import FINALIZATION, State, apply_extrinsic_phase
 from runtime.frame.traits import PaymentPallet, SystemPallet
 from runtime.frame.validity import (
     BadMandatory,
+    CustomReason,
     ExhaustsResources,
     InvalidTransaction,
     MandatoryValidation,
@@ -60,6 +62,10 @@ from runtime.state.overlay import Overlay
 from runtime.state.trie import extrinsics_root
 
 __all__ = ["ApiError", "Executive", "InvalidBlock", "InvalidTransaction"]
+
+UNSIGNED_PRIORITY = 1 << 63  # they are few, and a report of an offence should not wait
+UNSIGNED_LONGEVITY = 64  # blocks
+UNNAMED_REASON = 255  # refusals of unsigned calls tell the number of the pallet's error, or this
 
 _WHOLE = PostDispatch()
 
@@ -177,7 +183,10 @@ class Executive:
             raise InvalidTransaction(ExhaustsResources(), f"{length} bytes")
         decoded = self._checker.decode(extrinsic)
         if decoded.signed is None:
-            self._apply_inherent(decoded, length)
+            if self.assembly.origin_of(decoded.call) is OriginKind.UNSIGNED:
+                self._apply_unsigned(decoded, length)
+            else:
+                self._apply_inherent(decoded, length)
             return None
         checked = self._checker.check_signature(decoded, decoded.signed, length, signatures)
         for prepare in self._prepare:
@@ -213,6 +222,31 @@ class Executive:
             raise InvalidTransaction(BadMandatory(), type(error).__name__) from error
         self._system.extrinsic_succeeded(self._dispatch_info(cost, post))
 
+    def _apply_unsigned(self, decoded: Decoded, length: int) -> None:
+        """What proves itself: as a signed one it needs room in the block, but it must not fail."""
+        cost, progress = decoded.cost, self._state.progress
+        reserve(self.limits, progress, cost, length)
+        progress.is_inherent_phase = False
+        post = self._dispatch_unsigned(decoded)
+        self._system.extrinsic_succeeded(self._dispatch_info(cost, post))
+
+    def _dispatch_unsigned(self, decoded: Decoded) -> PostDispatch:
+        try:
+            return self.assembly.dispatch(Privilege.NONE, decoded.call)
+        except DispatchError as error:
+            index = error.index if isinstance(error, Error) else UNNAMED_REASON
+            raise InvalidTransaction(CustomReason(index), type(error).__name__) from error
+
+    def _validate_unsigned(self, decoded: Decoded) -> Validity:
+        origin = self.assembly.origin_of(decoded.call)
+        if origin is OriginKind.INHERENT:
+            raise InvalidTransaction(MandatoryValidation())
+        if origin is not OriginKind.UNSIGNED:
+            raise InvalidTransaction(NoUnsignedValidator())
+        self._dispatch_unsigned(decoded)
+        tags = [self.assembly.tag_of(decoded.call)]
+        return Validity(UNSIGNED_PRIORITY, [], tags, UNSIGNED_LONGEVITY, propagate=True)
+
     def validate_transaction(
         self, overlay: Overlay, extrinsic: bytes, signatures: SignatureCache, block_hash: Hash
     ) -> Validity:
@@ -231,9 +265,7 @@ class Executive:
                 raise InvalidTransaction(ExhaustsResources(), f"{length} bytes")
             decoded = self._checker.decode(extrinsic)
             if decoded.signed is None:
-                is_inherent = self.assembly.origin_of(decoded.call) is OriginKind.INHERENT
-                reason = MandatoryValidation() if is_inherent else NoUnsignedValidator()
-                raise InvalidTransaction(reason)
+                return self._validate_unsigned(decoded)
             checked = self._checker.check_signature(decoded, decoded.signed, length, signatures)
             draft = Draft()
             for validate in self._validate:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from runtime.frame.dispatch import CallCost, DispatchClass, DispatchError, Pays, PostDispatch
-from runtime.frame.state import State
+from runtime.frame.state import Progress, State
 from runtime.frame.traits import PaymentPallet, SystemPallet
 from runtime.frame.validity import (
     LONGEVITY_MAX,
@@ -206,6 +206,23 @@ class CheckNonce(SignedExtension):
         system.increment_nonce(who)
 
 
+def reserve(limits: BlockLimits, progress: Progress, cost: CallCost, length: int) -> None:
+    """Take the room of an extrinsic in the block. Raises `InvalidTransaction` if there is none."""
+    dispatch_class = cost.dispatch_class
+    if dispatch_class is DispatchClass.MANDATORY:
+        raise InvalidTransaction(MandatoryValidation())
+    used, lengths = progress.weight, progress.length
+    weight = cost.weight + limits.base_extrinsic_weight
+    if (
+        sum(used) + weight > limits.weight_max
+        or used[dispatch_class] + weight > limits.class_weight_max(dispatch_class)
+        or sum(lengths) + length > limits.class_length_max(dispatch_class)
+    ):
+        raise InvalidTransaction(ExhaustsResources())
+    used[dispatch_class] += weight
+    lengths[dispatch_class] += length
+
+
 class CheckWeight(SignedExtension):
     """There is room in the block."""
 
@@ -223,20 +240,7 @@ class CheckWeight(SignedExtension):
             raise InvalidTransaction(ExhaustsResources())
 
     def prepare(self, checked: Checked) -> None:
-        limits, cost, progress = self.limits, checked.cost, self.state.progress
-        dispatch_class = cost.dispatch_class
-        if dispatch_class is DispatchClass.MANDATORY:
-            raise InvalidTransaction(MandatoryValidation())
-        used, lengths = progress.weight, progress.length
-        weight = cost.weight + limits.base_extrinsic_weight
-        if (
-            sum(used) + weight > limits.weight_max
-            or used[dispatch_class] + weight > limits.class_weight_max(dispatch_class)
-            or sum(lengths) + checked.length > limits.class_length_max(dispatch_class)
-        ):
-            raise InvalidTransaction(ExhaustsResources())
-        used[dispatch_class] += weight
-        lengths[dispatch_class] += checked.length
+        reserve(self.limits, self.state.progress, checked.cost, checked.length)
 
     def settle(self, checked: Checked, post: PostDispatch) -> None:
         if post.weight is not None:

@@ -169,6 +169,8 @@ class CallMark:
     weight: int | Callable[..., int]
     dispatch_class: DispatchClass | None
     is_feeless: bool
+    tag: Callable[..., bytes] | None
+    """Of an unsigned call: what it is about, by its arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +190,17 @@ def call(
     weight: int | Callable[..., int],
     feeless: bool = False,
     dispatch_class: DispatchClass | None = None,
+    tag: Callable[..., bytes] | None = None,
 ) -> Callable[[Callable[Concatenate[PalletT, P], R]], Callable[Concatenate[PalletT, P], R]]:
     """Make a method a call: its parameters are the arguments, its first one says who may call.
 
     `weight` in picoseconds, or a function of the pallet and the arguments (without the origin).
     The fee of a `feeless` call is withdrawn and given back when the call succeeds. The class is
     NORMAL, or MANDATORY for an inherent, unless it is given.
+
+    A call that is `Unsigned` pays no fee, so it must fail unless its arguments prove that it is
+    worth its place; failing, it is not included. Its `tag`, a function of the arguments, says what
+    it is about: the pool keeps one call for each tag.
     """
 
     def decorate(
@@ -206,7 +213,7 @@ def call(
 
         # The dispatcher checks what a call returns by its type.
         raw = cast(Callable[..., CallResult], function)
-        mark = CallMark(index, raw, weight, dispatch_class, feeless)
+        mark = CallMark(index, raw, weight, dispatch_class, feeless, tag)
         in_transaction.__dict__["__call_mark__"] = mark
         return cast(Callable[Concatenate[PalletT, P], R], in_transaction)  # `wraps` hides it
 
