@@ -91,9 +91,18 @@ class Timing(NamedTuple):
     block_share: int
     """A block's work may take this fraction of a slot."""
 
+    session_blocks: int
+    proposal_blocks: int
+    timelock_blocks: int
+    timelock_unanimous_blocks: int
+    emergency_blocks: int
 
-DEVNET = Timing(2_000, 6_000, 6_000, 10)
-PRODUCTION = Timing(6_000, 900_000, 300_000, 3)
+
+DEVNET = Timing(2_000, 6_000, 6_000, 10, 15, 30, 15, 8, 30)
+PRODUCTION = Timing(6_000, 900_000, 300_000, 3, 600, 100_800, 100_800, 14_400, 14_400)
+"""Sessions of an hour; proposals live for a week and wait for another; a day in emergencies."""
+
+HEARTBEAT_SESSIONS = 2  # in which a candidate shows that its node runs
 UTILITIES = tuple(Utility(title, suri) for _, title, suri in VALIDATORS)
 
 
@@ -309,6 +318,12 @@ def constants(genesis_interval: int, timing: Timing) -> dict[str, int]:
         "settlement_weight": block_weight // 4,
         "block_hash_count": 4_096,
         "ss58_prefix": 42,
+        "session_blocks": timing.session_blocks,
+        "proposal_blocks": timing.proposal_blocks,
+        "timelock_blocks": timing.timelock_blocks,
+        "timelock_unanimous_blocks": timing.timelock_unanimous_blocks,
+        "emergency_blocks": timing.emergency_blocks,
+        "heartbeat_sessions": HEARTBEAT_SESSIONS,
         "existential_deposit": 1_000_000,
         "base_fee_nano": 100_000,
         "length_fee_nano": 1_000,

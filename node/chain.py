@@ -299,8 +299,9 @@ class Chain:
         included: list[bytes] = []
         try:
             runtime = self.runtime_of(state)
+            proof = self._handoff_proof(runtime, state)
             runtime.initialize_block(overlay, _new_header(request))
-            for extrinsic in runtime.inherents(request.timestamp_ms):
+            for extrinsic in runtime.inherents(request.timestamp_ms, proof):
                 runtime.apply_extrinsic(overlay, extrinsic, self.signatures)
                 included.append(extrinsic)
         except (InvalidBlock, InvalidTransaction, UnknownVersion) as error:
@@ -324,6 +325,12 @@ class Chain:
         header = runtime.finalize_block(overlay)
         self._built = Outcome(header, tuple(included), overlay.commit())
         return Built(request.slot, request.parent_hash, header, tuple(included))
+
+    def _handoff_proof(self, runtime: Runtime, state: StateView) -> bytes | None:
+        """The proof of finality that a state waits for, if we have it."""
+        number = runtime.open_handoff(Overlay(state))
+        block_hash = None if number is None else self.finalized_hash(number)
+        return None if block_hash is None else self.justification(block_hash)
 
     # --- writing ------------------------------------------------------------------------------
 

@@ -41,6 +41,24 @@ class Constants:
     ss58_prefix: int
     """The network of addresses."""
 
+    session_blocks: int
+    """Length of a session; validators change at its end."""
+
+    proposal_blocks: int
+    """How long a proposal of the members gathers ayes."""
+
+    timelock_blocks: int
+    """Between the approval of a proposal and its effect, so that others can prepare or object."""
+
+    timelock_unanimous_blocks: int
+    """The same, when all members approve."""
+
+    emergency_blocks: int
+    """How long an emergency measure lasts."""
+
+    heartbeat_sessions: int
+    """Sessions in a row in which a candidate shows that it runs before it becomes a member."""
+
     existential_deposit: int
     """nano-DRT: the least an account has to hold in order to exist."""
 
@@ -101,6 +119,11 @@ class Constants:
             raise ValueError(
                 f"market_interval_ms {self.market_interval_ms} is no multiple of "
                 f"slot_duration_ms {self.slot_duration_ms}"
+            )
+        if self.timelock_unanimous_blocks > self.timelock_blocks:
+            raise ValueError(
+                f"timelock_unanimous_blocks {self.timelock_unanimous_blocks} is more than "
+                f"timelock_blocks {self.timelock_blocks}"
             )
         reserved = self.clearing_weight + self.settlement_weight
         if reserved >= self.block_weight_max:

@@ -6,13 +6,13 @@ constants are equal; the constants are part of the metadata, whose hash is in th
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from runtime.apis import RuntimeApis
 from runtime.constants import Constants
 from runtime.frame.assembly import ApiError, Assembly
 from runtime.frame.declaration import declaration_of
-from runtime.frame.dispatch import DispatchFailure
+from runtime.frame.dispatch import DispatchFailure, OriginKind
 from runtime.frame.executive import Executive
 from runtime.frame.extensions import BlockLimits, nonce_tag
 from runtime.frame.extrinsics import Versions
@@ -22,6 +22,8 @@ from runtime.frame.signatures import SignatureCache
 from runtime.frame.validity import Validity
 from runtime.pallets.aura import Aura
 from runtime.pallets.aura import Config as AuraConfig
+from runtime.pallets.authorities import Authorities
+from runtime.pallets.authorities import Config as AuthoritiesConfig
 from runtime.pallets.balances import Balances
 from runtime.pallets.balances import Config as BalancesConfig
 from runtime.pallets.consumption_metering import Config as ConsumptionMeteringConfig
@@ -48,17 +50,29 @@ from runtime.primitives.block import Block, Header
 from runtime.primitives.extrinsic import UncheckedExtrinsic, account_of, decode_extrinsic
 from runtime.primitives.grandpa import VOTERS_MAX
 from runtime.primitives.hashing import blake2_256
-from runtime.primitives.scale import U32, DecodeError, FixedBytes, Struct
+from runtime.primitives.scale import DecodeError
 from runtime.primitives.types import AccountId, AuthorityId, Hash
 from runtime.state.overlay import Overlay
-from runtime.version import SPEC_NAME, SPEC_VERSION, SPEC_VERSIONS, runtime_version
+from runtime.version import (
+    CODE_KEY,
+    SPEC_NAME,
+    SPEC_VERSION,
+    SPEC_VERSIONS,
+    CodeInfo,
+    runtime_version,
+)
 
-__all__ = ["CODE_KEY", "ApiError", "Constants", "Runtime", "SignatureCache", "UnknownVersion"]
+__all__ = [
+    "CODE_KEY",
+    "ApiError",
+    "CodeInfo",
+    "Constants",
+    "Runtime",
+    "SignatureCache",
+    "UnknownVersion",
+]
 
 Json: TypeAlias = "bool | int | str | list[Json] | dict[str, Json] | None"
-
-CODE_KEY = b":code"
-"""Where the state says under which version of the runtime it lives."""
 
 BASE_EXTRINSIC_WEIGHT = 120_000_000
 """120 us: decoding and verifying a signature, nonce, fee and events."""
@@ -75,6 +89,7 @@ PALLETS: Mapping[str, tuple[int, type[Pallet[Any]]]] = {
     "aura": (2, Aura),
     "grandpa": (3, Grandpa),
     "session": (4, Session),
+    "authorities": (5, Authorities),
     "balances": (6, Balances),
     "transaction_payment": (7, TransactionPayment),
     "utility": (8, Utility),
@@ -95,15 +110,6 @@ def own_apis(spec_version: int) -> frozenset[str]:
     )
 
 
-class CodeInfo(Struct):
-    """What stands under `:code` instead of a program."""
-
-    spec_name: str
-    spec_version: U32
-    metadata_hash: Annotated[bytes, FixedBytes(32)]
-    """Of the metadata without documentation."""
-
-
 class UnknownVersion(Exception):
     """This program does not have the version of the runtime that a state asks for."""
 
@@ -122,7 +128,7 @@ class Runtime:
         self.system = System(SystemConfig(c.block_hash_count, self.version, c.ss58_prefix))
         self.aura = Aura(AuraConfig(self.system, c.slot_duration_ms))
         self.timestamp = Timestamp(TimestampConfig(self.aura, c.slot_duration_ms // 2))
-        self.grandpa = Grandpa(GrandpaConfig(VOTERS_MAX))
+        self.grandpa = Grandpa(GrandpaConfig(self.system, VOTERS_MAX))
         self.session = Session(SessionConfig(self.aura, self.grandpa))
         self.balances = Balances(BalancesConfig(self.system, c.existential_deposit))
         self.transaction_payment = TransactionPayment(
@@ -134,6 +140,19 @@ class Runtime:
         self.grid_balancing = GridBalancing(GridBalancingConfig())
         self.producer_registration = ProducerRegistration(
             ProducerRegistrationConfig(self.grid_balancing)
+        )
+        self.authorities = Authorities(
+            AuthoritiesConfig(
+                self.system,
+                self.session,
+                self.producer_registration,
+                c.session_blocks,
+                c.proposal_blocks,
+                c.timelock_blocks,
+                c.timelock_unanimous_blocks,
+                c.emergency_blocks,
+                c.heartbeat_sessions,
+            )
         )
         self.consumption_metering = ConsumptionMetering(
             ConsumptionMeteringConfig(
@@ -231,10 +250,23 @@ class Runtime:
         """
         self._executive.initialize_block(overlay, header)
 
-    def inherents(self, timestamp_ms: int) -> list[bytes]:
-        """The extrinsics that the author of a block puts first."""
-        call = self.assembly.encode_call("Timestamp", "set", now=timestamp_ms)
-        return [UncheckedExtrinsic(None, call).encode()]
+    def inherents(self, timestamp_ms: int, handoff: bytes | None = None) -> list[bytes]:
+        """The extrinsics that the author of a block puts first.
+
+        `handoff` is the justification of the block in `open_handoff`, when the author has it.
+        """
+        calls = [self.assembly.encode_call("Timestamp", "set", now=timestamp_ms)]
+        if handoff is not None:
+            calls.append(
+                self.assembly.encode_call("Grandpa", "note_handoff", justification=handoff)
+            )
+        return [UncheckedExtrinsic(None, call).encode() for call in calls]
+
+    def open_handoff(self, overlay: Overlay) -> int | None:
+        """The number of the block whose proof of finality the state waits for."""
+        self.bind(overlay)
+        handoff = self.grandpa.open_handoff.get()
+        return None if handoff is None else handoff.number
 
     def apply_extrinsic(
         self, overlay: Overlay, extrinsic: bytes, signatures: SignatureCache
@@ -268,13 +300,18 @@ class Runtime:
         return self._executive.validate_transaction(overlay, extrinsic, signatures, block_hash)
 
     def tags_of(self, extrinsic: bytes) -> list[bytes]:
-        """The tags that an included extrinsic provided; none for one that nobody signed."""
+        """The tags that an included extrinsic provided; none for an inherent."""
         try:
-            signed = decode_extrinsic(extrinsic).signed
+            decoded = decode_extrinsic(extrinsic)
+            signed = decoded.signed
+            if signed is None:
+                call = self.assembly.decode_call(decoded.call)
+                is_tagged = self.assembly.origin_of(call) is OriginKind.UNSIGNED
+                return [self.assembly.tag_of(call)] if is_tagged else []
         except DecodeError:
             return []
-        who = None if signed is None else account_of(signed.address)
-        return [] if signed is None or who is None else [nonce_tag(who, signed.extra.nonce)]
+        who = account_of(signed.address)
+        return [] if who is None else [nonce_tag(who, signed.extra.nonce)]
 
     def timestamp_of(self, extrinsics: list[bytes]) -> int | None:
         """The time that a block's extrinsics tell; None if they do not."""

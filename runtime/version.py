@@ -51,6 +51,19 @@ class RuntimeVersion(Struct, path="sp_version::RuntimeVersion"):
     system_version: U8
 
 
+CODE_KEY = b":code"
+"""Where the state says under which version of the runtime it lives."""
+
+
+class CodeInfo(Struct):
+    """What stands under `:code` instead of a program."""
+
+    spec_name: str
+    spec_version: U32
+    metadata_hash: Annotated[bytes, FixedBytes(32)]
+    """Of the metadata without documentation."""
+
+
 def api_id(name: str) -> bytes:
     """By which number clients know a runtime API."""
     return blake2b(name.encode(), digest_size=8).digest()

@@ -3,7 +3,8 @@
 Invariant: slots rise from block to block. Whether the author's seal is right is judged by
 consensus before the runtime sees the block; here the seal is not part of the header.
 
-Left out: changes of the authorities (with sessions), disabling of authors.
+The authorities change at the end of a session, and those of the next block are then in the block's
+digest: seals can be checked along a chain of headers. Who may not author is Session's to say.
 """
 
 from typing import Annotated, Protocol
@@ -19,8 +20,14 @@ from runtime.frame import (
     StorageValue,
     api,
 )
-from runtime.primitives.aura import ENGINE_ID, PreDigest
-from runtime.primitives.block import Digest, PreRuntime
+from runtime.primitives.aura import (
+    ENGINE_ID,
+    AuraLog,
+    AuthoritiesChange,
+    AuthorityDisabled,
+    PreDigest,
+)
+from runtime.primitives.block import Consensus, Digest, DigestItem, PreRuntime
 from runtime.primitives.scale import DecodeError
 
 AUTHORITIES_MAX = 1_024  # as many as GRANDPA can have voters
@@ -31,6 +38,10 @@ class BlockDigest(Protocol):
 
     def block_digest(self) -> Digest:
         """The digest the block began with."""
+        ...
+
+    def deposit_log(self, item: DigestItem) -> None:
+        """Add something to the block's digest."""
         ...
 
 
@@ -70,6 +81,22 @@ class Aura(Pallet[Config]):
         return self.authorities.get()
 
     # What other pallets ask.
+
+    def change_authorities(self, authorities: list[AuthorityId]) -> None:
+        """From the next block on others take turns; the digest tells it."""
+        self.authorities.set(authorities)
+        self._log(AuthoritiesChange(authorities))
+
+    def tell_disabled(self, index: int) -> None:
+        """An author is passed over from now on; the digest tells it."""
+        self._log(AuthorityDisabled(index))
+
+    def _log(self, item: AuraLog) -> None:
+        self.config.chain.deposit_log(Consensus(ENGINE_ID, item.encode()))
+
+    def slot(self) -> Slot:
+        """The slot of the block."""
+        return self.current_slot.get()
 
     def is_in_slot(self, moment_ms: int) -> bool:
         """Whether a time lies in the slot of the block."""

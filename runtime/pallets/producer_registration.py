@@ -448,6 +448,10 @@ class ProducerRegistration(Pallet[Config]):
             raise ConnectionNotFound
         return connection
 
+    def appoint_operator(self, who: AccountId) -> None:
+        """Make another account the grid operator; what waits is now its to countersign."""
+        self.operator.set(who)
+
     def check_operator(self, who: AccountId) -> None:
         """Refuse everyone but the grid operator."""
         if who != self.operator.get():

@@ -41,7 +41,7 @@ from runtime.frame import (
 )
 from runtime.frame.dispatch import DispatchFailure
 from runtime.frame.types import EventRecords, Phase
-from runtime.primitives.block import Digest
+from runtime.primitives.block import Digest, DigestItem
 from runtime.primitives.crypto import ss58_decode
 from runtime.primitives.extrinsic import account_of
 from runtime.primitives.hashing import blake2_256
@@ -236,6 +236,10 @@ class System(Pallet[Config]):
     def block_digest(self) -> Digest:
         """The digest of the block so far."""
         return self.digest.get()
+
+    def deposit_log(self, item: DigestItem) -> None:
+        """Add something that consensus has to know to the block's digest."""
+        self.digest.set(Digest([*self.digest.get().logs, item]))
 
     def block_hash(self, number: int) -> Hash | None:
         """The hash of a block before this one; None if it is not known any more."""

@@ -170,6 +170,68 @@ class CatchUp(Struct):
     base_number: BlockNumber
 
 
+# --- equivocations
+
+
+class EquivocatedVote(Struct):
+    """One of the two votes."""
+
+    target_hash: Hash
+    target_number: BlockNumber
+    signature: Signature
+
+    @property
+    def target(self) -> tuple[Hash, BlockNumber]:
+        """The block it is for."""
+        return self.target_hash, self.target_number
+
+
+class Equivocation(Enum):
+    """Two votes of one voter in one stage of a round."""
+
+    round: Round
+    identity: AuthorityId
+    first: EquivocatedVote
+    second: EquivocatedVote
+
+    def message_of(self, vote: EquivocatedVote) -> Message:
+        """One of the votes as it was signed."""
+        raise NotImplementedError
+
+
+class PrevoteEquivocation(Equivocation, index=0, name_in_metadata="Prevote"):
+    """Two prevotes."""
+
+    round: Round
+    identity: AuthorityId
+    first: EquivocatedVote
+    second: EquivocatedVote
+
+    def message_of(self, vote: EquivocatedVote) -> Message:
+        """One of the prevotes."""
+        return Prevote(vote.target_hash, vote.target_number)
+
+
+class PrecommitEquivocation(Equivocation, index=1, name_in_metadata="Precommit"):
+    """Two precommits."""
+
+    round: Round
+    identity: AuthorityId
+    first: EquivocatedVote
+    second: EquivocatedVote
+
+    def message_of(self, vote: EquivocatedVote) -> Message:
+        """One of the precommits."""
+        return Precommit(vote.target_hash, vote.target_number)
+
+
+class EquivocationProof(Struct):
+    """What proves that a voter of a set equivocated; Substrate's bytes."""
+
+    set_id: SetId
+    equivocation: Equivocation
+
+
 # --- digest items
 
 

@@ -52,7 +52,10 @@ class KeyValueRuntime:
     def initialize_block(self, overlay: Overlay, header: Header) -> None:
         self._header, self._included = header, []
 
-    def inherents(self, timestamp_ms: int) -> list[bytes]:
+    def open_handoff(self, overlay: Overlay) -> int | None:
+        return None
+
+    def inherents(self, timestamp_ms: int, handoff: bytes | None = None) -> list[bytes]:
         return [extrinsic_of({TIME: timestamp_ms.to_bytes(8, "big")})]
 
     def apply_extrinsic(self, overlay: Overlay, extrinsic: bytes, signatures: object) -> None:

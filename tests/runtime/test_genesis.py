@@ -40,6 +40,7 @@ def test_pallets_have_the_indices_of_the_wire_format() -> None:
         "aura": 2,
         "grandpa": 3,
         "session": 4,
+        "authorities": 5,
         "balances": 6,
         "transaction_payment": 7,
         "utility": 8,

@@ -70,7 +70,10 @@ class MemoryChain:
         return slot * self.runtime.constants.slot_duration_ms
 
     def build(self, extrinsics: Iterable[bytes] = (), slot: int | None = None) -> Block:
-        """Build the next block and append it. Raises as the runtime does; then nothing is added."""
+        """Build the next block and append it. Raises as the runtime does; then nothing is added.
+
+        Inherents beside the time may stand before the others.
+        """
         slot = self.slot + 1 if slot is None else slot
         overlay, signatures = self.overlay(), SignatureCache()
         self.runtime.initialize_block(overlay, self.draft(slot))

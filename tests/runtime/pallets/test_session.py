@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from runtime.genesis import genesis_storage
-from runtime.pallets.session import SessionKeys
 from runtime.primitives.scale import codec
+from runtime.primitives.session import SessionKeys
 from tests.support import ALICE, BOB, CHARLIE, DAVE, build_runtime, genesis_sections, new_runtime
 from tests.support.chains import MemoryChain
 

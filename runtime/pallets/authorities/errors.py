@@ -1,0 +1,67 @@
+"""Why Authorities refuses."""
+
+from runtime import frame
+
+
+class NotMember(frame.Error, index=0):
+    """Only members propose and vote, and only they and candidates have nodes to speak for."""
+
+
+class AlreadyMember(frame.Error, index=1):
+    """The account is a member or a candidate already."""
+
+
+class ProposalNotFound(frame.Error, index=2):
+    """No proposal with this number is open."""
+
+
+class TooManyProposals(frame.Error, index=3):
+    """32 proposals are open, or 4 of this member: some have to be closed first."""
+
+
+class TooManyMembers(frame.Error, index=4):
+    """There are 100 members, or 16 candidates."""
+
+
+class TooFewMembers(frame.Error, index=5):
+    """Three members have to remain."""
+
+
+class UpgradeInPast(frame.Error, index=6):
+    """The block from which the version would run is not far enough ahead."""
+
+
+class NoUpgrade(frame.Error, index=7):
+    """No upgrade is scheduled."""
+
+
+class EmergencyLimit(frame.Error, index=8):
+    """This member has proposed two emergency measures lately."""
+
+
+class NotProposer(frame.Error, index=9):
+    """Only the member that made a proposal takes it back."""
+
+
+class WrongSession(frame.Error, index=10):
+    """The sign of life is for another session."""
+
+
+class AlreadySeen(frame.Error, index=11):
+    """The account has given a sign of life in this session."""
+
+
+class WrongSignature(frame.Error, index=12):
+    """It is not signed by the account's Aura key."""
+
+
+class InvalidEvidence(frame.Error, index=13):
+    """It does not prove an offence."""
+
+
+class DuplicateReport(frame.Error, index=14):
+    """This offence is known."""
+
+
+class TooLong(frame.Error, index=15):
+    """A name of a peer or of a version is longer than any real one."""
