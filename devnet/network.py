@@ -267,7 +267,7 @@ async def keep_config(
                         "rpc": view.plan.rpc_url,
                         "p2p": supervisor.multiaddress(view.plan),
                         "pid": pids[view.plan.name],
-                        "log": str(keeper.children[view.plan.name].log),
+                        "log": str(keeper.children[view.plan.name].log.absolute()),
                     }
                     for view in board.views
                 ],

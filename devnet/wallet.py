@@ -103,11 +103,12 @@ class Wallet:
         if account.nonce is None or account.trusted >= NONCE_TRUST_MAX:
             account.nonce = await self.link.call("system_accountNextIndex", [account.address])
             account.trusted = 0
-        terms = self._terms
-        assert terms is not None and account.nonce is not None, "read above"
-        extrinsic = sign(account.pair, call, account.nonce, terms)
+        nonce, terms = account.nonce, self._terms
+        assert terms is not None and nonce is not None, "read above"
+        extrinsic = sign(account.pair, call, nonce, terms)
+        account.nonce = None  # unknown if this is cancelled while the node has it
         await self.link.call("author_submitExtrinsic", ["0x" + extrinsic.hex()])
-        account.nonce += 1
+        account.nonce = nonce + 1
         account.trusted += 1
 
 
