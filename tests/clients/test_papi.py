@@ -1,0 +1,100 @@
+"""PAPI, unmodified and without options, against a live node: by the new and by the old methods."""
+
+from typing import Any
+
+import pytest
+
+from tests.clients.conftest import DevNode
+from tests.clients.node import run_script
+
+pytestmark = pytest.mark.slow
+
+SCHEMES = ["sr25519", "ed25519"]
+PAID = ["TransactionPayment.TransactionFeePaid", "System.ExtrinsicSuccess"]
+PARTS = ["reads", "subscriptions", "entries", "transfers", "refusals"]
+NEW_GROUPS = ("archive_v1", "chainHead_v1", "chainSpec_v1", "transaction_v1")
+
+
+@pytest.fixture(scope="module", params=["new", "old"])
+def seen(request: pytest.FixtureRequest, dev_node: DevNode) -> Any:
+    """All the client read and sent, and the methods it called for it."""
+    legacy = request.param == "old"
+    asked = {"url": dev_node.url, "legacy": legacy, "schemes": SCHEMES, "parts": PARTS}
+    found = run_script("papi", asked, timeout_s=150)
+    found["legacy"] = legacy
+    return found
+
+
+def test_it_chooses_the_methods_by_what_the_node_lists(seen: Any) -> None:
+    new = {name for name in seen["methods"] if name.startswith(NEW_GROUPS)}
+
+    if seen["legacy"]:
+        assert new == set()
+        assert "chain_subscribeAllHeads" in seen["methods"]
+    else:
+        assert new == set(seen["methods"]) - {"rpc_methods"}
+
+
+def test_it_reads_the_chain_and_its_state(seen: Any) -> None:
+    reads = seen["reads"]
+
+    # By the old methods it takes the node's name for the chain's.
+    assert reads["name"] == ("DRET Node" if seen["legacy"] else "DRET development")
+    assert reads["properties"] == {"ss58Format": 42, "tokenDecimals": 9, "tokenSymbol": "DRT"}
+    assert reads["sameNumber"]
+    assert reads["extrinsics"] >= 1
+    assert reads["accounts"] > 2
+    assert int(reads["free"]) > 0
+    assert reads["now"]
+    assert int(reads["deposit"]) > 0
+    assert isinstance(reads["nonce"], int)
+
+
+def test_it_follows_finalized_blocks_and_a_value(seen: Any) -> None:
+    finalized, values = seen["subscriptions"]["finalized"], seen["subscriptions"]["values"]
+
+    assert finalized == list(range(finalized[0], finalized[0] + 3))
+    assert values == sorted(values)
+    assert len(set(values)) > 1  # by the old methods a value may come again with the next block
+
+
+def test_watch_entries_sees_a_new_entry(seen: Any) -> None:
+    """TRAP: without a real closestDescendantMerkleValue the subscription silently never updates."""
+    assert seen["entries"]["last"] > seen["entries"]["first"]
+
+
+def test_an_included_extrinsic_is_not_taken_for_stale(seen: Any) -> None:
+    """TRAP: validate_transaction is answered at the block asked, not at the newest state."""
+    done = seen["transfers"]
+
+    for result in (done["fund"], *done["each"], *done["long"]):
+        assert result["types"][:2] == ["signed", "broadcasted"]
+        assert result["types"][-1] == "finalized"
+        assert result["ok"]
+        assert result["events"][-2:] == PAID
+    assert done["fee"]
+    assert done["fund"]["events"].count("Utility.ItemCompleted") == len(SCHEMES)
+
+
+def test_a_failed_call_shows_its_module_error(seen: Any) -> None:
+    failed = seen["transfers"]["failed"]
+
+    assert not failed["ok"]
+    assert failed["events"][-1] == "System.ExtrinsicFailed"
+    assert failed["error"] == {
+        "type": "Module",
+        "value": {"type": "Balances", "value": {"type": "InsufficientBalance"}},
+    }
+
+
+def test_refusals_are_told_by_the_runtime(seen: Any) -> None:
+    for name, kind in (("stale", "Stale"), ("poor", "Payment")):
+        assert seen["refusals"][name] == {"type": "Invalid", "value": {"type": kind}}
+
+
+def test_an_archive_answers_for_blocks_that_are_not_pinned(dev_node: DevNode) -> None:
+    found = run_script("papi", {"url": dev_node.url, "legacy": False, "parts": ["history"]})
+
+    assert found["history"]["number"] == found["history"]["nonce"] == 0
+    assert found["history"]["free"] == "1000000000000"
+    assert {"archive_v1_header", "archive_v1_storage"} <= set(found["methods"])
