@@ -16,6 +16,7 @@ from runtime.frame.dispatch import (
     Pays,
     Weight,
 )
+from runtime.frame.docs import docs_of_type
 from runtime.frame.executive import Executive
 from runtime.frame.extrinsics import Decoded
 from runtime.frame.fees import FeeDetails
@@ -57,11 +58,8 @@ API_DOCS = {
     "SessionKeys": ("The keys of validators.",),
     "TaggedTransactionQueue": ("Judging extrinsics for the pool.",),
     "TransactionPaymentApi": ("What an extrinsic costs.",),
-    "ConsumptionMetering": ("Meters and their readings.",),
-    "GridBalancing": ("The grid and how energy flows through it.",),
-    "ProducerRegistration": ("Connections to the grid and the sources behind them.",),
-    "Trading": ("The market: orders, prices, positions, settlements and bills.",),
 }
+"""Of Substrate's; the APIs of our pallets are documented by their pallets."""
 
 
 class OpaqueMetadata(Struct, path="sp_core::OpaqueMetadata"):
@@ -141,8 +139,14 @@ class RuntimeApis:
 
     def groups(self) -> tuple[ApiGroup, ...]:
         """All runtime APIs of the runtime, those of its pallets included."""
-        functions = (*self._specs.values(), *self._runtime.assembly.apis)
-        return groups_of(functions, API_VERSIONS, API_DOCS)
+        assembly = self._runtime.assembly
+        of_pallets = {
+            function.api_name: docs_of_type(type(pallet))[:1]
+            for pallet in assembly.pallets
+            for function in assembly.declaration_of(pallet).apis
+        }
+        functions = (*self._specs.values(), *assembly.apis)
+        return groups_of(functions, API_VERSIONS, of_pallets | API_DOCS)
 
     def call(self, overlay: Overlay, name: str, data: bytes) -> bytes:
         """Call a function on a state that is dropped afterwards. Raises `ApiError`."""

@@ -17,6 +17,7 @@ from runtime.frame.executive import Executive
 from runtime.frame.extensions import BlockLimits, nonce_tag
 from runtime.frame.extrinsics import Versions
 from runtime.frame.metadata import METADATA_VERSIONS, encode_metadata
+from runtime.frame.metadata_digest import ChainInfo, metadata_digest
 from runtime.frame.pallet import Pallet
 from runtime.frame.signatures import SignatureCache
 from runtime.frame.validity import Validity
@@ -58,6 +59,8 @@ from runtime.version import (
     SPEC_NAME,
     SPEC_VERSION,
     SPEC_VERSIONS,
+    TOKEN_DECIMALS,
+    TOKEN_SYMBOL,
     CodeInfo,
     runtime_version,
 )
@@ -174,10 +177,12 @@ class Runtime:
             self.transaction_payment,
             BlockLimits(c.block_weight_max, c.block_length_max, BASE_EXTRINSIC_WEIGHT),
             Versions(self.version.spec_version, self.version.transaction_version),
+            self.metadata_digest,
         )
         self._apis = RuntimeApis(self, self._executive)
         self._metadata: dict[int, bytes] = {}
         self._code: bytes | None = None
+        self._digest: Hash | None = None
 
     def _trading_config(self) -> TradingConfig:
         c = self.constants
@@ -406,6 +411,16 @@ class Runtime:
     def metadata_without_docs(self, version: int) -> bytes:
         """The metadata as far as blocks and answers depend on them."""
         return encode_metadata(self.assembly, version, self._apis.groups(), with_docs=False)
+
+    def metadata_digest(self) -> Hash:
+        """What a signer commits to who says which metadata it saw (CheckMetadataHash)."""
+        if self._digest is None:
+            version, prefix = self.version, self.constants.ss58_prefix
+            chain = ChainInfo(
+                version.spec_name, version.spec_version, prefix, TOKEN_SYMBOL, TOKEN_DECIMALS
+            )
+            self._digest = metadata_digest(self.assembly, self._apis.groups(), chain)
+        return self._digest
 
     def code(self) -> bytes:
         """What stands in the state under `:code`: it changes whenever the metadata do."""

@@ -22,6 +22,10 @@ TRANSACTION_VERSION = 1
 SYSTEM_VERSION = 1
 """State tries of version 1, extrinsics tries of version 0."""
 
+TOKEN_SYMBOL, TOKEN_DECIMALS = "DRT", 9
+"""As wallets show money; part of the digest that signers can commit to, so a chain
+specification cannot choose others."""
+
 ApiId = Annotated[bytes, FixedBytes(8)]
 
 API_VERSIONS = {

@@ -71,8 +71,8 @@ def show(suri: str, scheme: Scheme, output: str) -> None:
         "secretKeyUri": suri,
         "scheme": scheme.value,
         "publicKey": "0x" + pair.public.hex(),
-        "accountId": "0x" + pair.public.hex(),
-        "ss58Address": ss58_encode(pair.public, PREFIX),
+        "accountId": "0x" + pair.account.hex(),
+        "ss58Address": ss58_encode(pair.account, PREFIX),
     }
     if output == "json":
         click.echo(json.dumps(fields, indent=2))

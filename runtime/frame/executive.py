@@ -14,7 +14,7 @@ It knows no clock: whether a block comes from the future is judged by the node, 
 Names as in Substrate's `frame_executive`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -80,12 +80,14 @@ class Executive:
         payment: PaymentPallet,
         limits: BlockLimits,
         versions: Versions,
+        metadata_digest: Callable[[], Hash],
     ) -> None:
+        """`metadata_digest` is what signers can commit to; asked for when one does."""
         self.assembly = assembly
         self.limits = limits
         self._state = assembly.state
         self._system = system
-        self._checker = ExtrinsicChecker(assembly, system, versions)
+        self._checker = ExtrinsicChecker(assembly, system, versions, metadata_digest)
         pallets = assembly.pallets
         self._on_initialize = [p.on_initialize for p in pallets if _has(p, "on_initialize")]
         self._on_finalize = [p.on_finalize for p in pallets if _has(p, "on_finalize")]

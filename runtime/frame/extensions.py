@@ -21,7 +21,6 @@ from runtime.frame.validity import (
     LONGEVITY_MAX,
     PRIORITY_MAX,
     BadSigner,
-    CannotLookup,
     ExhaustsResources,
     Future,
     InvalidTransaction,
@@ -284,8 +283,8 @@ class ChargeTransactionPayment(SignedExtension):
 
 
 class CheckMetadataHash(SignedExtension):
-    """The signer saw this chain's metadata, if it says so. The digest is not known here (it needs
-    metadata V15), so nobody can say so yet."""
+    """The signer saw this chain's metadata, if it says so: then the signature covers their digest.
+    So its promise, too, is kept by checking the signature."""
 
     path = "frame_metadata_hash_extension::CheckMetadataHash"
     field_name = "mode"
@@ -329,9 +328,3 @@ def priority(checked: Checked, fee: Balance, limits: BlockLimits) -> int:
     if cost.dispatch_class is DispatchClass.OPERATIONAL:
         tip += fee * OPERATIONAL_FEE_MULTIPLIER
     return tip * per_block
-
-
-def refuse_metadata_hash(extra: SignedExtra) -> None:
-    """Refuse to judge an extrinsic that commits to a metadata digest."""
-    if extra.metadata_hash_mode is not MetadataHashMode.DISABLED:
-        raise InvalidTransaction(CannotLookup(), "this chain has no metadata digest")

@@ -4,11 +4,12 @@ The signing payload is put together from the bytes that came, not encoded again;
 canonical encodings only, so both are the same.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from runtime.frame.assembly import Assembly
 from runtime.frame.dispatch import CallCost
-from runtime.frame.extensions import Checked, refuse_metadata_hash
+from runtime.frame.extensions import Checked
 from runtime.frame.signatures import SignatureCache
 from runtime.frame.traits import SystemPallet
 from runtime.frame.validity import (
@@ -23,7 +24,7 @@ from runtime.primitives.extrinsic import (
     PAYLOAD_MAX,
     SIGNED,
     AddressId,
-    Era,
+    MetadataHashMode,
     MultiAddress,
     MultiSignature,
     SignedExtra,
@@ -70,7 +71,14 @@ class SignedParts:
 class ExtrinsicChecker:
     """Decodes extrinsics and checks their signatures against the current state."""
 
-    def __init__(self, assembly: Assembly, system: SystemPallet, versions: Versions) -> None:
+    def __init__(
+        self,
+        assembly: Assembly,
+        system: SystemPallet,
+        versions: Versions,
+        metadata_digest: Callable[[], Hash],
+    ) -> None:
+        self._metadata_digest = metadata_digest
         self._assembly = assembly
         self._system = system
         self._versions = b"".join(
@@ -107,8 +115,7 @@ class ExtrinsicChecker:
         """The extrinsic with its signer. Raises `InvalidTransaction`."""
         extra = signed.extra
         who = self._lookup(signed.address)
-        refuse_metadata_hash(extra)
-        payload = signed.payload + self._implicit(extra.era)
+        payload = signed.payload + self._implicit(extra)
         if len(payload) > PAYLOAD_MAX:
             payload = blake2_256(payload)
         if not signatures.is_valid(signed.signature, signed.encoded_signature, payload, who):
@@ -123,13 +130,16 @@ class ExtrinsicChecker:
             raise InvalidTransaction(CannotLookup(), "the address names no account")
         return who
 
-    def _implicit(self, era: Era) -> bytes:
-        """Versions, genesis hash, hash of the era's first block, no metadata hash."""
-        genesis = self._block_hash(0)
+    def _implicit(self, extra: SignedExtra) -> bytes:
+        """Versions, genesis hash, hash of the era's first block, digest of the metadata or none."""
+        era, genesis = extra.era, self._block_hash(0)
+        digest = b"\x00"
+        if extra.metadata_hash_mode is MetadataHashMode.ENABLED:
+            digest = b"\x01" + self._metadata_digest()
         if era.is_immortal:
-            return b"%b%b%b\x00" % (self._versions, genesis, genesis)
+            return b"%b%b%b%b" % (self._versions, genesis, genesis, digest)
         birth = era.birth(self._system.block_number())
-        return b"%b%b%b\x00" % (self._versions, genesis, self._block_hash(birth))
+        return b"%b%b%b%b" % (self._versions, genesis, self._block_hash(birth), digest)
 
     def _block_hash(self, number: int) -> Hash:
         found = self._system.block_hash(number)

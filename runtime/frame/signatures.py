@@ -7,7 +7,7 @@ change what a block means.
 
 from hashlib import blake2b
 
-from runtime.primitives.extrinsic import MultiSignature, UnsupportedSignature, verify_signature
+from runtime.primitives.extrinsic import MultiSignature, verify_signature
 from runtime.primitives.types import AccountId
 
 SIGNATURES_MAX = 32_768  # four pools full; about 5 MB
@@ -28,10 +28,7 @@ class SignatureCache:
         digest = blake2b(account + encoded + payload, digest_size=32).digest()
         if digest in self._verified:
             return True
-        try:
-            if not verify_signature(signature, payload, account):
-                return False
-        except UnsupportedSignature:
+        if not verify_signature(signature, payload, account):
             return False
         if len(self._verified) >= self._size_max:
             del self._verified[next(iter(self._verified))]

@@ -6,10 +6,13 @@ optional `///password`. The same URI gives the same keys here, in `subkey` and i
 
 Nothing here draws a secret, and nothing reached from executing a block signs.
 
-Leaves out: ecdsa. ed25519 verification is libsodium's, which refuses points of small order and
-non-canonical encodings; Substrate's (ZIP-215) takes some of them. No honest signer makes them.
+An account is the public key itself; that of an ecdsa key, which has 33 bytes, is its hash.
 
-Sources: sp-core `crypto.rs`, `sr25519.rs`, `ed25519.rs`; substrate-bip39; the SS58 registry.
+ed25519 verification is libsodium's, which refuses points of small order and non-canonical
+encodings; Substrate's (ZIP-215) takes some of them. No honest signer makes them.
+
+Sources: sp-core `crypto.rs`, `sr25519.rs`, `ed25519.rs`, `ecdsa.rs`; substrate-bip39; the SS58
+registry.
 """
 
 import re
@@ -18,6 +21,7 @@ from enum import StrEnum
 from hashlib import blake2b
 
 import bip39
+import coincurve
 import sr25519
 from nacl import bindings as sodium
 from nacl.exceptions import BadSignatureError
@@ -39,10 +43,15 @@ _JUNCTION = re.compile(r"/(/?)([^/]+)")
 
 
 class Scheme(StrEnum):
-    """The signature schemes an account or a session key can have."""
+    """The signature schemes an account can have; session keys have one of the first two."""
 
     SR25519 = "sr25519"
     ED25519 = "ed25519"
+    ECDSA = "ecdsa"
+    """On secp256k1, as in Ethereum, over the Blake2b-256 of the message."""
+
+
+SIGNATURE_SIZES = {Scheme.SR25519: 64, Scheme.ED25519: 64, Scheme.ECDSA: 65}
 
 
 class SecretError(ValueError):
@@ -55,9 +64,14 @@ class KeyPair:
 
     scheme: Scheme
     public: bytes
-    """32 bytes."""
+    """32 bytes; 33 of ecdsa."""
     _secret: bytes = field(repr=False)
-    """64 bytes: sr25519's scalar and nonce, or ed25519's seed and public key."""
+    """64 bytes: sr25519's scalar and nonce, or ed25519's seed and public key; ecdsa's 32 bytes."""
+
+    @property
+    def account(self) -> bytes:
+        """The account that the key signs for."""
+        return account_of_key(self.scheme, self.public)
 
     @staticmethod
     def from_suri(suri: str, scheme: Scheme) -> "KeyPair":
@@ -78,15 +92,26 @@ class KeyPair:
             raise SecretError(f"a seed has 32 bytes, not {len(seed)}")
         if scheme is Scheme.SR25519:
             public, secret = sr25519.pair_from_seed(seed)
-        else:
+        elif scheme is Scheme.ED25519:
             public, secret = sodium.crypto_sign_seed_keypair(seed)
+        else:
+            try:
+                public, secret = coincurve.PrivateKey(seed).public_key.format(), seed
+            except ValueError:
+                raise SecretError("the seed is no secret key of secp256k1") from None
         return KeyPair(scheme, public, secret)
 
     def sign(self, message: bytes) -> bytes:
-        """A signature of 64 bytes; sr25519's (context `substrate`) differ from call to call."""
+        """A signature of 64 bytes (65 of ecdsa).
+
+        Those of sr25519, made in the context `substrate`, differ from call to call.
+        """
         if self.scheme is Scheme.SR25519:
             return sr25519.sign((self.public, self._secret), message)
-        return sodium.crypto_sign(message, self._secret)[:64]
+        if self.scheme is Scheme.ED25519:
+            return sodium.crypto_sign(message, self._secret)[:64]
+        secret = coincurve.PrivateKey(self._secret)
+        return secret.sign_recoverable(blake2_256(message), hasher=None)
 
     def _derive(self, is_hard: bool, chain_code: bytes) -> "KeyPair":
         if self.scheme is Scheme.SR25519:
@@ -94,14 +119,17 @@ class KeyPair:
             _, public, secret = derive((chain_code, self.public, self._secret), b"")
             return KeyPair(self.scheme, public, secret)
         if not is_hard:
-            raise SecretError("ed25519 has no soft junctions (/name); use hard ones (//name)")
-        seed = self._secret[:32]
-        derived = blake2_256(codec(str).encode("Ed25519HDKD") + seed + chain_code)
+            hint = "has no soft junctions (/name); use hard ones (//name)"
+            raise SecretError(f"{self.scheme} {hint}")
+        name = "Ed25519HDKD" if self.scheme is Scheme.ED25519 else "Secp256k1HDKD"
+        derived = blake2_256(codec(str).encode(name) + self._secret[:32] + chain_code)
         return KeyPair.from_seed(derived, self.scheme)
 
 
 def verify(scheme: Scheme, public: bytes, message: bytes, signature: bytes) -> bool:
     """Whether `signature` is one of `message` by the holder of `public`; never raises on bytes."""
+    if scheme is Scheme.ECDSA:
+        return recover_ecdsa(message, signature) == public
     if len(public) != 32 or len(signature) != 64:
         return False
     try:
@@ -111,6 +139,29 @@ def verify(scheme: Scheme, public: bytes, message: bytes, signature: bytes) -> b
     except (ValueError, BadSignatureError):
         return False
     return True
+
+
+def recover_ecdsa(message: bytes, signature: bytes) -> bytes | None:
+    """The compressed public key whose holder signed `message`; None if there is none.
+
+    The last byte of the signature, which tells the key, may be counted from 27, as Ethereum does.
+    """
+    if len(signature) != SIGNATURE_SIZES[Scheme.ECDSA]:
+        return None
+    recovery = signature[64]
+    canonical = signature[:64] + bytes([recovery - 27 if recovery > 26 else recovery])
+    try:
+        key = coincurve.PublicKey.from_signature_and_message(
+            canonical, blake2_256(message), hasher=None
+        )
+    except Exception:  # the library's own errors are bare `Exception`s
+        return None
+    return key.format()
+
+
+def account_of_key(scheme: Scheme, public: bytes) -> bytes:
+    """The account of a public key."""
+    return blake2_256(public) if scheme is Scheme.ECDSA else public
 
 
 def ss58_encode(account: bytes, prefix: int = SS58_PREFIX) -> str:

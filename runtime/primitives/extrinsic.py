@@ -8,16 +8,17 @@ of the chain, in the order that every client expects, are CheckNonZeroSender, Ch
 CheckTxVersion, CheckGenesis, CheckMortality, CheckNonce, CheckWeight, ChargeTransactionPayment and
 CheckMetadataHash; those with data are the fields of `SignedExtra`.
 
-Leaves out: format version 5, and verification of ecdsa signatures.
+Leaves out: format version 5.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
 
 from runtime.primitives.block import Extrinsic
-from runtime.primitives.crypto import KeyPair, Scheme, verify
+from runtime.primitives.crypto import KeyPair, Scheme, account_of_key, recover_ecdsa, verify
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import (
     U8,
@@ -223,19 +224,25 @@ class EcdsaSignature(MultiSignature, index=2, unnamed=True, name_in_metadata="Ec
     signature: Annotated[bytes, FixedBytes(65)]
 
 
-class UnsupportedSignature(ValueError):
-    """The signature is of a scheme that this chain does not verify."""
+SIGNATURE_FORMS: Mapping[Scheme, Callable[[bytes], MultiSignature]] = {
+    Scheme.ED25519: Ed25519Signature,
+    Scheme.SR25519: Sr25519Signature,
+    Scheme.ECDSA: EcdsaSignature,
+}
 
 
 def verify_signature(signature: MultiSignature, message: bytes, account: AccountId) -> bool:
-    """Whether `account` signed `message`; `UnsupportedSignature` for ecdsa."""
+    """Whether `account` signed `message`."""
     match signature:
         case Ed25519Signature(data):
             return verify(Scheme.ED25519, account, message, data)
         case Sr25519Signature(data):
             return verify(Scheme.SR25519, account, message, data)
+        case EcdsaSignature(data):
+            key = recover_ecdsa(message, data)
+            return key is not None and account_of_key(Scheme.ECDSA, key) == account
         case _:
-            raise UnsupportedSignature("ecdsa signatures are not accepted; use sr25519 or ed25519")
+            raise AssertionError("a signature has one of three schemes")
 
 
 # --- extrinsic
@@ -340,9 +347,5 @@ def signing_payload(
 
 def signed_extrinsic(pair: KeyPair, call: bytes, extra: SignedExtra, payload: bytes) -> Extrinsic:
     """The extrinsic of `pair`'s account, with `payload` from `signing_payload` signed."""
-    signature: MultiSignature
-    if pair.scheme is Scheme.SR25519:
-        signature = Sr25519Signature(pair.sign(payload))
-    else:
-        signature = Ed25519Signature(pair.sign(payload))
-    return UncheckedExtrinsic(SignedPart(AddressId(pair.public), signature, extra), call).encode()
+    signature = SIGNATURE_FORMS[pair.scheme](pair.sign(payload))
+    return UncheckedExtrinsic(SignedPart(AddressId(pair.account), signature, extra), call).encode()

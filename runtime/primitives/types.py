@@ -30,7 +30,7 @@ Hash = Annotated[bytes, FixedBytes(32), TypePath("primitive_types::H256"), Named
 AccountId = Annotated[
     bytes, FixedBytes(32), TypePath("sp_core::crypto::AccountId32"), Named("AccountId")
 ]
-"""The public key that signs for an account (sr25519 or ed25519)."""
+"""The public key that signs for an account (sr25519 or ed25519), or the hash of it (ecdsa)."""
 
 AuthorityId = Annotated[bytes, FixedBytes(32), Named("AuthorityId")]
 """The public session key of a validator: sr25519 for Aura, ed25519 for GRANDPA."""

@@ -110,14 +110,15 @@ function papi(hex) {
   };
 }
 
-function digest(hex, token) {
+// Of V15 and V16; metadata of a few pallets, without System, have none.
+function digest(hex, token, pallets) {
+  if (hex.slice(10, 12) === '0e' || !pallets.some(({ name }) => name === 'System')) return null;
   return merkleizeMetadata(bytes(hex), token).digest();
 }
 
 await answer(({ metadata, token }) =>
-  metadata.map((hex) => ({
-    polkadotJs: polkadotJs(hex),
-    papi: papi(hex),
-    digest: token && hex.slice(10, 12) !== '0e' ? digest(hex, token) : null,
-  })),
+  metadata.map((hex) => {
+    const found = papi(hex);
+    return { polkadotJs: polkadotJs(hex), papi: found, digest: digest(hex, token, found.pallets) };
+  }),
 );

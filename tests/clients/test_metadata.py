@@ -9,7 +9,7 @@ from runtime.frame.apis import groups_of
 from runtime.frame.assembly import Assembly
 from runtime.frame.metadata import METADATA_VERSIONS, encode_metadata
 from runtime.runtime import PALLETS, Runtime
-from runtime.version import API_VERSIONS, RuntimeVersion
+from runtime.version import API_VERSIONS, TOKEN_DECIMALS, TOKEN_SYMBOL, RuntimeVersion
 from tests.clients.node import run_script
 from tests.runtime.frame.board import Board, Config
 from tests.support import new_runtime
@@ -38,7 +38,8 @@ def read() -> dict[str, Any]:
     board = Assembly({9: Board(Config(200, 70_000, 3))}, 2)
     changed = encode_metadata(board, 16, groups_of(board.apis, {}, {}))
     given = ours | theirs | {"board": f"0x{changed.hex()}"}
-    answers = run_script("metadata", {"metadata": list(given.values())})
+    token = {"decimals": TOKEN_DECIMALS, "tokenSymbol": TOKEN_SYMBOL}
+    answers = run_script("metadata", {"metadata": list(given.values()), "token": token})
     return dict(zip(given, answers, strict=True))
 
 
@@ -144,6 +145,12 @@ def test_functions_of_substrate_look_as_those_that_clients_accepted(version: str
 
     assert expected.items() <= ours.items()
     assert len(expected) == 10
+
+
+@pytest.mark.parametrize("version", ["15", "16"])
+def test_the_digest_is_that_of_wallets(version: str) -> None:
+    # They make it with npm's @polkadot-api/merkleize-metadata, of either version.
+    assert read()[version]["digest"] == f"0x{runtime().metadata_digest().hex()}"
 
 
 def test_nothing_is_deprecated() -> None:

@@ -108,7 +108,7 @@ class MemoryChain:
         """An extrinsic for the next block; the nonce is the account's unless it is given."""
         pair = signer if isinstance(signer, KeyPair) else pair_of(signer)
         if nonce is None:
-            nonce = self.runtime.account_nonce(self.overlay(), pair.public)
+            nonce = self.runtime.account_nonce(self.overlay(), pair.account)
         era = Era.immortal() if era is None else era
         extra = SignedExtra(era, nonce, tip)
         version = self.runtime.version

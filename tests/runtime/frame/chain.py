@@ -33,6 +33,7 @@ DEPOSIT = 1_000
 ENDOWMENT = 10**15
 WEIGHT_MAX = 20_000_000_000
 LENGTH_MAX = 100_000
+METADATA_DIGEST = b"\x0d" * 32
 BASE_WEIGHT = 80_000_000
 BASE_FEE, BYTE_FEE, MICROSECOND_FEE = 5_000, 100, 30
 
@@ -71,7 +72,10 @@ class Chain:
             }
         )
         limits = BlockLimits(self.weight_max, LENGTH_MAX, BASE_WEIGHT)
-        self.executive = Executive(self.assembly, self.system, self.payment, limits, Versions(1, 1))
+        versions = Versions(1, 1)
+        self.executive = Executive(
+            self.assembly, self.system, self.payment, limits, versions, lambda: METADATA_DIGEST
+        )
         overlay = Overlay(MemoryBackend())
         self.assembly.bind(overlay)
         self.system.genesis({})

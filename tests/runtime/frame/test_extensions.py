@@ -31,6 +31,7 @@ from tests.runtime.frame.chain import (
     BYTE_FEE,
     ENDOWMENT,
     LENGTH_MAX,
+    METADATA_DIGEST,
     MICROSECOND_FEE,
     WEIGHT_MAX,
     Chain,
@@ -92,7 +93,15 @@ def test_an_extrinsic_of_another_version_or_chain_has_a_wrong_signature(chain: C
     assert refusal(chain, place(other_chain)) == validity.BadProof()
 
 
-def test_ecdsa_signatures_are_wrong_here(chain: Chain) -> None:
+def test_an_account_signs_with_ecdsa(chain: Chain) -> None:
+    pair = KeyPair.from_suri("//Alice", Scheme.ECDSA)
+    chain = Chain(endowed=(pair.account,))
+
+    assert validate(chain, place(chain, pair)).propagate
+    assert chain.add(place(chain, pair)).header.number == 1
+
+
+def test_a_signature_that_is_none_is_a_bad_proof(chain: Chain) -> None:
     found = decode_extrinsic(place(chain))
     assert found.signed is not None
     signed = SignedPart(found.signed.address, EcdsaSignature(bytes(65)), found.signed.extra)
@@ -118,15 +127,28 @@ def test_a_long_payload_is_hashed_before_it_is_signed(chain: Chain) -> None:
         assert validate(chain, extrinsic).propagate
 
 
-def test_a_commitment_to_metadata_cannot_be_judged(chain: Chain) -> None:
+def committed(chain: Chain, digest: bytes) -> bytes:
+    """An extrinsic whose signer says that it saw the metadata with this digest."""
     call = chain.assembly.encode_call("Market", "place", side=Side.BUY, quantity=1)
     genesis = chain.headers[0].hash()
     extra = SignedExtra(Era.immortal(), 0, 0, MetadataHashMode.ENABLED)
-    payload = signing_payload(call, extra, 1, 1, genesis, genesis, bytes(32))
+    payload = signing_payload(call, extra, 1, 1, genesis, genesis, digest)
+    return signed_extrinsic(ALICE_PAIR, call, extra, payload)
 
-    extrinsic = signed_extrinsic(ALICE_PAIR, call, extra, payload)
 
-    assert refusal(chain, extrinsic) == validity.CannotLookup()
+def test_a_signer_can_commit_to_the_metadata_it_saw(chain: Chain) -> None:
+    assert validate(chain, committed(chain, METADATA_DIGEST)).propagate
+    assert refusal(chain, committed(chain, bytes(32))) == validity.BadProof()
+
+
+def test_the_mode_of_the_commitment_cannot_be_changed(chain: Chain) -> None:
+    extrinsic = committed(chain, METADATA_DIGEST)
+    found = decode_extrinsic(extrinsic)
+    assert found.signed is not None
+    extra = SignedExtra(Era.immortal(), 0, 0, MetadataHashMode.DISABLED)
+    signed = SignedPart(found.signed.address, found.signed.signature, extra)
+
+    assert refusal(chain, UncheckedExtrinsic(signed, found.call).encode()) == validity.BadProof()
 
 
 def test_nobody_signs_for_the_account_of_zeros(chain: Chain) -> None:

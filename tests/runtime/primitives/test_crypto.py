@@ -6,13 +6,16 @@ from hypothesis import strategies as st
 
 from runtime.primitives.crypto import (
     DEV_PHRASE,
+    SIGNATURE_SIZES,
     KeyPair,
     Scheme,
     SecretError,
+    recover_ecdsa,
     ss58_decode,
     ss58_encode,
     verify,
 )
+from runtime.primitives.hashing import blake2_256
 
 ALICE = {scheme: KeyPair.from_suri("//Alice", scheme) for scheme in Scheme}
 BOB = {scheme: KeyPair.from_suri("//Bob", scheme) for scheme in Scheme}
@@ -22,18 +25,45 @@ BOB = {scheme: KeyPair.from_suri("//Bob", scheme) for scheme in Scheme}
 def test_a_signature_is_valid_for_its_key_and_message_alone(scheme: Scheme) -> None:
     signature = ALICE[scheme].sign(b"message")
 
-    assert len(signature) == 64
+    assert len(signature) == SIGNATURE_SIZES[scheme]
     assert verify(scheme, ALICE[scheme].public, b"message", signature)
     assert not verify(scheme, ALICE[scheme].public, b"massage", signature)
     assert not verify(scheme, BOB[scheme].public, b"message", signature)
 
 
 @pytest.mark.parametrize("scheme", Scheme)
-def test_a_signature_of_the_other_scheme_is_not_valid(scheme: Scheme) -> None:
-    other = next(candidate for candidate in Scheme if candidate is not scheme)
+def test_a_signature_of_another_scheme_is_not_valid(scheme: Scheme) -> None:
     signature = ALICE[scheme].sign(b"message")
 
-    assert not verify(other, ALICE[scheme].public, b"message", signature)
+    for other in Scheme:
+        is_valid = verify(other, ALICE[scheme].public, b"message", signature)
+        assert is_valid is (other is scheme)
+
+
+def test_an_ecdsa_signature_tells_its_key_as_ethereum_counts_too() -> None:
+    pair = ALICE[Scheme.ECDSA]
+    signature = pair.sign(b"message")
+
+    assert recover_ecdsa(b"message", signature) == pair.public
+    assert recover_ecdsa(b"message", signature[:64] + bytes([signature[64] + 27])) == pair.public
+    assert recover_ecdsa(b"message", signature[:64] + b"\x04") is None
+    assert recover_ecdsa(b"message", bytes(65)) is None
+    assert recover_ecdsa(b"message", b"\xff" * 65) is None
+    assert recover_ecdsa(b"message", signature[:64]) is None
+
+
+def test_the_account_of_an_ecdsa_key_is_its_hash() -> None:
+    pair = ALICE[Scheme.ECDSA]
+
+    assert len(pair.public) == 33
+    assert pair.account == blake2_256(pair.public)
+    assert ALICE[Scheme.SR25519].account == ALICE[Scheme.SR25519].public
+
+
+@pytest.mark.parametrize("seed", [bytes(32), b"\xff" * 32])
+def test_a_seed_that_is_no_ecdsa_key_is_refused(seed: bytes) -> None:
+    with pytest.raises(SecretError, match="no secret key of secp256k1"):
+        KeyPair.from_seed(seed, Scheme.ECDSA)
 
 
 @given(st.sampled_from(Scheme), st.binary(max_size=33), st.binary(max_size=65), st.binary())

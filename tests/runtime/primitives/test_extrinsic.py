@@ -1,13 +1,12 @@
 """Eras, addresses and extrinsics; exact bytes of wallets are in tests/vectors."""
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.primitives.crypto import KeyPair, Scheme
 from runtime.primitives.extrinsic import (
+    SIGNATURE_FORMS,
     Address20,
     Address32,
     AddressId,
@@ -24,7 +23,6 @@ from runtime.primitives.extrinsic import (
     SignedPart,
     Sr25519Signature,
     UncheckedExtrinsic,
-    UnsupportedSignature,
     account_of,
     decode_extrinsic,
     signed_extrinsic,
@@ -128,17 +126,13 @@ def test_every_form_of_signature_decodes(signature: MultiSignature) -> None:
 @pytest.mark.parametrize("scheme", Scheme)
 def test_a_signature_says_its_scheme(scheme: Scheme) -> None:
     pair = KeyPair.from_suri("//Alice", scheme)
-    form: Any = {Scheme.SR25519: Sr25519Signature, Scheme.ED25519: Ed25519Signature}
-    other: Any = {Scheme.ED25519: Sr25519Signature, Scheme.SR25519: Ed25519Signature}
+    signature = pair.sign(b"x")
 
-    assert verify_signature(form[scheme](pair.sign(b"x")), b"x", pair.public)
-    assert not verify_signature(other[scheme](pair.sign(b"x")), b"x", pair.public)
-    assert not verify_signature(form[scheme](pair.sign(b"x")), b"y", pair.public)
-
-
-def test_ecdsa_signatures_are_refused_by_name() -> None:
-    with pytest.raises(UnsupportedSignature, match="ecdsa"):
-        verify_signature(EcdsaSignature(b"c" * 65), b"x", HASH_A)
+    for form in Scheme:
+        is_valid = verify_signature(SIGNATURE_FORMS[form](signature), b"x", pair.account)
+        assert is_valid is (form is scheme)
+    assert not verify_signature(SIGNATURE_FORMS[scheme](signature), b"y", pair.account)
+    assert not verify_signature(SIGNATURE_FORMS[scheme](signature), b"x", HASH_A)
 
 
 # --- extrinsics
@@ -206,8 +200,8 @@ def test_a_signed_extrinsic_verifies_under_the_payload_it_was_signed_for(scheme:
     signed = decode_extrinsic(signed_extrinsic(pair, b"call", extra, payload)).signed
 
     assert signed is not None
-    assert account_of(signed.address) == pair.public
-    assert verify_signature(signed.signature, payload, pair.public)
+    assert account_of(signed.address) == pair.account
+    assert verify_signature(signed.signature, payload, pair.account)
     for other in (
         signing_payload(b"cell", extra, 1, 2, HASH_A, HASH_B),
         signing_payload(b"call", SignedExtra(extra.era, 8, 0), 1, 2, HASH_A, HASH_B),
@@ -216,7 +210,7 @@ def test_a_signed_extrinsic_verifies_under_the_payload_it_was_signed_for(scheme:
         signing_payload(b"call", extra, 1, 2, HASH_B, HASH_B),
         signing_payload(b"call", extra, 1, 2, HASH_A, HASH_C),
     ):
-        assert not verify_signature(signed.signature, other, pair.public)
+        assert not verify_signature(signed.signature, other, pair.account)
 
 
 def test_a_payload_is_hashed_only_above_256_bytes() -> None:
