@@ -36,6 +36,11 @@ class Parameter:
     decode: Decoder
     is_optional: bool
 
+    @property
+    def json_name(self) -> str:
+        """As Substrate spells it in an object of parameters."""
+        return _camel(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
@@ -103,7 +108,12 @@ class Registry:
         """All names, sorted; clients choose their way of working by this list."""
         return sorted(self._entries)
 
+    def entries(self) -> list[tuple[str, Entry]]:
+        """All entries with each of their names, sorted."""
+        return sorted(self._entries.items())
+
     def _methods(self, _node: Node) -> Json:
+        """The names of all methods."""
         return {"methods": self.names()}
 
     def _put(self, name: str, entry: Entry) -> None:
@@ -205,9 +215,7 @@ def _by_position(parameters: Sequence[Parameter], params: object) -> Sequence[ob
     if not isinstance(params, Mapping):
         raise invalid_params("expected an array or an object")
     named = cast("Mapping[str, object]", params)  # decoded JSON: names are strings
-    return [
-        named.get(parameter.name, named.get(_camel(parameter.name))) for parameter in parameters
-    ]
+    return [named.get(parameter.name, named.get(parameter.json_name)) for parameter in parameters]
 
 
 def _camel(name: str) -> str:

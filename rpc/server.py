@@ -28,8 +28,9 @@ from rpc.access import Access
 from rpc.config import RpcConfig
 from rpc.http import Disconnected, Headers, HttpConnection, HttpError, HttpRequest
 from rpc.jsonrpc import encode_value
-from rpc.methods import Registry
-from rpc.ports import Node
+from rpc.methods import Method, Registry
+from rpc.openrpc import describe
+from rpc.ports import Json, Node
 from rpc.session import Services, Session
 from rpc.stats import RpcStats
 from rpc.subscriptions import ChainFeed
@@ -74,9 +75,9 @@ class Server:
         self._config = config
         self._access = Access(config)
         namespaces = NAMESPACES + ARCHIVE if node.is_archive else NAMESPACES
-        self._services = Services(
-            node, Registry(namespaces), ChainFeed(node.chain), config.limits, self.stats
-        )
+        registry = Registry(namespaces)
+        registry.add(_discovery(registry))
+        self._services = Services(node, registry, ChainFeed(node.chain), config.limits, self.stats)
 
     async def run(self, task_status: TaskStatus["Server"] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled. Raises `PortInUse`. Started once connections are accepted."""
@@ -183,6 +184,14 @@ class Server:
         if origin is None:
             return ()
         return (("access-control-allow-origin", origin), ("vary", "origin"))
+
+
+def _discovery(registry: Registry) -> Method:
+    def discover(node: Node) -> Json:
+        """What the server can do, as an OpenRPC document."""
+        return describe(registry.entries(), node.system.version())
+
+    return Method("rpc.discover", (), False, discover, ())
 
 
 PREFLIGHT: Headers = (

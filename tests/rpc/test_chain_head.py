@@ -231,11 +231,10 @@ class TestEvents:
 
     async def test_more_subscriptions_than_allowed_are_refused(self, server: Running) -> None:
         async with server.websocket() as client:
-            for _ in range(FOLLOWS_MAX):
-                last = await client.call("chainHead_v1_follow", False)
+            ids = [await client.call("chainHead_v1_follow", False) for _ in range(FOLLOWS_MAX)]
 
             assert (await client.error("chainHead_v1_follow", False))["code"] == -32800
-            await client.call("chainHead_v1_unfollow", last)
+            await client.call("chainHead_v1_unfollow", ids[0])
             assert isinstance(await client.call("chainHead_v1_follow", False), str)
 
 

@@ -93,11 +93,13 @@ class TestBroadcast:
 
     async def test_more_than_allowed_give_null(self, server: Running) -> None:
         async with server.websocket() as client:
-            for number in range(BROADCASTS_MAX):
-                name = await client.call("transaction_v1_broadcast", to_hex(bytes([4, number])))
+            names = [
+                await client.call("transaction_v1_broadcast", to_hex(bytes([4, number])))
+                for number in range(BROADCASTS_MAX)
+            ]
 
             assert await client.call("transaction_v1_broadcast", to_hex(XT)) is None
-            await client.call("transaction_v1_stop", name)
+            await client.call("transaction_v1_stop", names[-1])
             assert isinstance(await client.call("transaction_v1_broadcast", to_hex(XT)), str)
 
     async def test_leaving_ends_all_broadcasts(self, server: Running) -> None:
