@@ -51,11 +51,19 @@ $(VENV)/.test: requirements/test.txt $(VENV)/.kernels
 	@touch $@
 
 # JavaScript clients that the tests run; Node itself comes with pyright, from the lock of the tests.
-setup-clients: tests/clients/node_modules/.installed
+# Beside them, in an environment of its own, a Python client that collides with another one.
+setup-clients: tests/clients/node_modules/.installed $(VENV)-cyscale/.installed
 
 tests/clients/node_modules/.installed: tests/clients/package-lock.json | $(VENV)/.test
 	@echo "setup: JavaScript clients of the tests"
 	@$(BIN)/python -m tests.clients install
+
+$(VENV)-cyscale/.installed: requirements/cyscale.txt | $(VENV)/.python
+	@echo "setup: async-substrate-interface and cyscale"
+	@$(BIN)/python -m venv --clear $(VENV)-cyscale
+	@$(VENV)-cyscale/bin/python -m pip --disable-pip-version-check --quiet --no-input \
+		install --require-hashes --no-deps --only-binary :all: -r requirements/cyscale.txt
+	@touch $@
 
 devnet: setup
 	@$(BIN)/dret devnet up $(ARGS)
@@ -82,11 +90,11 @@ bench: setup-test
 	$(BIN)/python -m tests.bench
 
 lock: setup-test
-	for name in build runtime test; do \
+	for name in build runtime test cyscale; do \
 		$(BIN)/uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate \
 			--no-emit-index-url --no-emit-find-links --no-config \
 			--override requirements/overrides.txt requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 	$(BIN)/python -m tests.clients lock
 
 clean:
-	rm -rf $(VENV) tests/clients/node_modules .cache .devnet .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build
+	rm -rf $(VENV) $(VENV)-cyscale tests/clients/node_modules .cache .devnet .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build

@@ -45,14 +45,14 @@ def run_script(name: str, request: Mapping[str, Any], timeout_s: float = TIMEOUT
         env=environment(),
         check=False,
     )
-    return answer_of(name, done.returncode, done.stdout, done.stderr)
+    return answer_of(f"{name}.mjs", done.returncode, done.stdout, done.stderr)
 
 
 def answer_of(name: str, code: int, output: str, errors: str) -> Any:
     """The answer in a script's output. Raises `ScriptFailed`."""
     lines = output.rstrip("\n").split("\n")
     if code != 0 or not lines[-1]:
-        raise ScriptFailed(f"{name}.mjs ended with {code}\n{output}\n{errors}")
+        raise ScriptFailed(f"{name} ended with {code}\n{output}\n{errors}")
     return json.loads(lines[-1])
 
 
