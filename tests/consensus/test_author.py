@@ -6,7 +6,8 @@ from consensus import aura, events
 from consensus.events import PeerStatus, Role, SyncBlock
 from consensus.grandpa.records import SLOT_KEY
 from runtime.primitives.block import Header
-from tests.consensus.driver import EPOCH_MS, Network, Node, key_of, make_block
+from tests.simulation.disk import key_of
+from tests.simulation.driver import EPOCH_MS, Network, Node, make_block
 
 PEER = b"peer"
 

@@ -24,17 +24,9 @@ from runtime.primitives.grandpa import (
     Vote,
     vote_payload,
 )
-from tests.consensus.driver import (
-    BAD_EXTRINSIC,
-    EPOCH_MS,
-    Network,
-    Node,
-    key_of,
-    make_block,
-    serve_blocks,
-    sign,
-)
 from tests.consensus.test_network import assert_grows
+from tests.simulation.disk import key_of, sign
+from tests.simulation.driver import BAD_EXTRINSIC, EPOCH_MS, Network, Node, make_block, serve_blocks
 
 pytestmark = pytest.mark.slow
 

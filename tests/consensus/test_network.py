@@ -7,7 +7,7 @@ import pytest
 
 from consensus.effects import AlarmKind, Announce
 from consensus.sync import MAJOR_SYNC_BLOCKS
-from tests.consensus.driver import Link, Network
+from tests.simulation.driver import Link, Network
 
 pytestmark = pytest.mark.slow
 

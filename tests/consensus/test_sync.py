@@ -10,7 +10,7 @@ from consensus.sync import COOLDOWN_MS, HEDGE_MS, REQUEST_TIMEOUT_MS, WANT_LIFE_
 from runtime.primitives.block import Header
 from runtime.primitives.grandpa import CommitMessage
 from runtime.primitives.types import Hash
-from tests.consensus.driver import EPOCH_MS, Network, Node, make_block
+from tests.simulation.driver import EPOCH_MS, Network, Node, make_block
 
 BODY = (b"body",)
 

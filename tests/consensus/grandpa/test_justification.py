@@ -30,7 +30,7 @@ from runtime.primitives.grandpa import (
     vote_payload,
 )
 from runtime.primitives.scale import DecodeError
-from tests.consensus.driver import CheapSignatures, sign
+from tests.simulation.disk import CheapSignatures, sign
 from tests.vectors.load import load, unhex
 
 ZERO = bytes(32)

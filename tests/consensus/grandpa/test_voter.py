@@ -23,8 +23,9 @@ from runtime.primitives.grandpa import (
     Vote,
     vote_payload,
 )
-from tests.consensus.driver import Network, key_of, sign
 from tests.consensus.test_network import assert_grows
+from tests.simulation.disk import key_of, sign
+from tests.simulation.driver import Network
 
 pytestmark = pytest.mark.slow
 

@@ -1,52 +1,33 @@
 """A network of cores in virtual time: one heap, one seed, one thread.
 
-Each node has a core, a disk that forgets what was not synced when it crashes, a signer whose mark
-outlives everything, and links with latency, loss and partitions. Blocks are executed by looking
-whether they contain `BAD_EXTRINSIC`. After each step the network checks itself: no two nodes
-finalize different blocks of one height, nobody casts two votes of one stage, no vote is sent that
-is not on disk.
+Each node has a core, a disk and a signer (`disk.py`), and links with latency, loss and partitions.
+Blocks are executed by looking whether they contain `BAD_EXTRINSIC`. After each step the network
+checks itself: no two nodes finalize different blocks of one height, nobody casts two votes of one
+stage, no vote is sent that is not on disk.
 """
 
 import heapq
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from itertools import count
 
 from consensus import aura, effects, events
 from consensus.core import Core
-from consensus.effects import Effect, SignKind
+from consensus.effects import Effect
 from consensus.events import Event, PeerStatus, Role, TimerName, Verdict
 from consensus.grandpa.records import ROUNDS_KEY, OwnVotes, VoterRecord, own_votes_key, stage_of
-from consensus.ports import ConsensusConfig, LoadedState, SignerMark
+from consensus.ports import ConsensusConfig, LoadedState
 from runtime.primitives.block import Digest, DigestItem, Header
-from runtime.primitives.grandpa import Message, SignedMessage, Vote
+from runtime.primitives.grandpa import SignedMessage, Vote
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.types import Hash
+from tests.simulation.disk import CheapKeys, KeyRing, SimDisk, SimSigner, Store, key_of, sign
 
 EPOCH_MS = 1_700_000_000_000 // 6_000 * 6_000
 BAD_EXTRINSIC = b"bad"
 ZERO = bytes(32)
 SYNC_MS, EXECUTE_MS, BUILD_MS = 3, 8, 15
-
-
-def key_of(name: str) -> bytes:
-    """A public key; the same for seals and votes."""
-    return blake2_256(b"key of " + name.encode())
-
-
-def sign(public: bytes, payload: bytes) -> bytes:
-    """A signature that anybody could forge and nobody here does by accident."""
-    return blake2_256(public + payload) * 2
-
-
-class CheapSignatures:
-    """`SignatureVerifier` of the signatures above."""
-
-    def verify_seal(self, public: bytes, payload: bytes, signature: bytes) -> bool:
-        return sign(public, payload) == signature
-
-    verify_vote = verify_seal
 
 
 def genesis_header() -> Header:
@@ -61,148 +42,6 @@ def make_block(
     root = blake2_256(b"".join(extrinsics))
     unsealed = Header(parent.hash(), number, ZERO, root, aura.pre_digest(slot))
     return aura.sealed(unsealed, sign(key_of(author), aura.pre_hash(unsealed)))
-
-
-# --- disk and signer
-
-
-@dataclass
-class Store:
-    """What the database holds."""
-
-    finalized: Hash
-    best: Hash
-    headers: dict[Hash, Header]
-    bodies: dict[Hash, tuple[bytes, ...]]
-    finals: dict[int, Hash]
-    canonical: dict[int, Hash]
-    voter: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
-    justification: bytes | None = None
-    kept: dict[Hash, bytes] = field(default_factory=dict[Hash, bytes])
-
-    @staticmethod
-    def new(genesis: Header) -> "Store":
-        h = genesis.hash()
-        return Store(h, h, {h: genesis}, {h: ()}, {0: h}, {0: h})
-
-    def copy(self) -> "Store":
-        return replace(
-            self,
-            headers=dict(self.headers),
-            bodies=dict(self.bodies),
-            finals=dict(self.finals),
-            canonical=dict(self.canonical),
-            voter=dict(self.voter),
-            kept=dict(self.kept),
-        )
-
-    def apply(self, operation: effects.Operation) -> None:
-        match operation:
-            case effects.PutBlock():
-                assert operation.header.parent_hash in self.headers, "a block without its parent"
-                self.headers[operation.block_hash] = operation.header
-                self.bodies[operation.block_hash] = operation.extrinsics
-            case effects.SetBest():
-                for block_hash in operation.retracted:
-                    number = self.headers[block_hash].number
-                    assert self.canonical.pop(number) == block_hash
-                for block_hash in operation.enacted:
-                    header = self.headers[block_hash]
-                    assert self.canonical[header.number - 1] == header.parent_hash
-                    self.canonical[header.number] = block_hash
-                self.best = operation.block_hash
-            case effects.Finalize():
-                self._finalize(operation)
-            case effects.PutVoter():
-                self.voter[operation.key] = operation.value
-            case effects.DeleteVoter():
-                self.voter.pop(operation.key, None)
-
-    def _finalize(self, operation: effects.Finalize) -> None:
-        for block_hash in operation.route:
-            header = self.headers[block_hash]
-            assert header.parent_hash == self.finalized, "finality jumps"
-            assert self.canonical[header.number] == block_hash, "final and not canonical"
-            self.finalized = block_hash
-            self.finals[header.number] = block_hash
-        assert self.finalized == operation.block_hash
-        for block_hash in operation.pruned:
-            assert self.canonical.get(self.headers[block_hash].number) != block_hash
-            del self.headers[block_hash], self.bodies[block_hash]
-        self.justification = operation.justification
-        if operation.is_kept:
-            self.kept[operation.block_hash] = operation.justification
-
-
-class SimDisk:
-    """Synced batches survive a crash; of the others as many as the crash leaves."""
-
-    def __init__(self, genesis: Header) -> None:
-        self.now = Store.new(genesis)
-        self.durable = Store.new(genesis)
-        self._unsynced: list[effects.Persist] = []
-
-    def write(self, batch: effects.Persist) -> None:
-        for operation in batch.operations:
-            self.now.apply(operation)
-        self._unsynced.append(batch)
-
-    def sync(self) -> None:
-        for batch in self._unsynced:
-            for operation in batch.operations:
-                self.durable.apply(operation)
-        self._unsynced = []
-
-    def crash(self, kept: int = 0) -> None:
-        """Lose what was not synced, but for the first `kept` batches."""
-        self._unsynced = self._unsynced[:kept]
-        self.sync()
-        self.now = self.durable.copy()
-
-
-@dataclass
-class SimSigner:
-    """Keys with their mark, by the rule of `SignerMark`."""
-
-    keys: frozenset[bytes]
-    marks: dict[bytes, SignerMark] = field(default_factory=dict[bytes, SignerMark])
-    payloads: dict[tuple[bytes, int], tuple[bytes, bytes]] = field(
-        default_factory=dict[tuple[bytes, int], tuple[bytes, bytes]]
-    )
-    """Of the mark's round: by key and stage, payload and signature."""
-
-    refused: int = 0
-
-    def sign(self, request: effects.Sign) -> events.Signed:
-        assert request.public in self.keys
-        signature = sign(request.public, request.payload)
-        if request.kind is SignKind.SEAL:
-            return events.Signed(request.request_id, signature)
-        mark = self.marks.get(request.public)
-        place = (request.set_id, request.round)
-        if mark is not None and place == (mark.set_id, mark.round):
-            stored = self.payloads.get((request.public, request.stage))
-            if stored is not None and stored[0] != request.payload:
-                self.refused += 1
-                return events.Signed(request.request_id, None, "a different vote was signed")
-        elif mark is not None and place < (mark.set_id, mark.round):
-            self.refused += 1
-            return events.Signed(request.request_id, None, "below the mark")
-        else:
-            mark = SignerMark(request.public, *place, None, None, None)
-            self.payloads = {k: v for k, v in self.payloads.items() if k[0] != request.public}
-        message = Message.decode(request.payload[:37])
-        signed = SignedMessage(message, signature, request.public)
-        match request.stage:
-            case 0:
-                mark = replace(mark, prevote=signed)
-            case 1:
-                mark = replace(mark, precommit=signed)
-            case _:
-                mark = replace(mark, propose=signed)
-        self.marks[request.public] = mark
-        self.payloads[request.public, request.stage] = (request.payload, signature)
-        return events.Signed(request.request_id, signature)
 
 
 # --- a node
@@ -229,10 +68,12 @@ class Node:
         self.name = name
         self.id = name.encode()
         self.is_authority = is_authority
-        self.key = key or key_of(name)
+        self.key = key or network.ring.seal_key(name)
+        self.vote_key = key or network.ring.vote_key(name)
         self.is_honest = not key
         self.disk = SimDisk(network.genesis)
-        self.signer = SimSigner(frozenset({self.key}))
+        self.signer = SimSigner(frozenset({self.key, self.vote_key}), network.ring)
+        self.sync_ms = SYNC_MS
         self.clock_offset_ms = 0
         self.is_forced = False
         self.core: Core | None = None
@@ -270,24 +111,23 @@ class Node:
 
     def start(self) -> None:
         network, store = self.network, self.disk.now
-        keys = (self.key,) if self.is_authority else ()
         config = ConsensusConfig(
             genesis_hash=network.genesis.hash(),
             slot_duration_ms=network.slot_ms,
             gossip_duration_ms=network.slot_ms // 6,
-            aura_keys=keys,
-            grandpa_keys=keys,
+            aura_keys=(self.key,) if self.is_authority else (),
+            grandpa_keys=(self.vote_key,) if self.is_authority else (),
             is_authoring_forced=self.is_forced,
         )
-        self.core = Core(config, Reader(self.disk), CheapSignatures())
+        self.core = Core(config, Reader(self.disk), network.ring.verifier)
         self.run += 1
         self._timers = {}
         finalized = store.headers[store.finalized]
-        voters, set_id = network.voters_after(store)
+        authors, voters, set_id = network.authorities_after(store)
         unfinalized = [h for h in store.headers.values() if h.number > finalized.number]
         state = LoadedState(
             finalized=finalized,
-            aura_authorities=network.authorities,
+            aura_authorities=authors,
             grandpa_authorities=voters,
             set_id=set_id,
             unfinalized=tuple(sorted(unfinalized, key=lambda h: h.number)),
@@ -340,7 +180,7 @@ class Node:
                     self.disk.write(effect)
                     if effect.is_synced:
                         entropy = network.rng.getrandbits(64)
-                        self._later(SYNC_MS, events.Committed(effect.batch_id, entropy))
+                        self._later(self.sync_ms, events.Committed(effect.batch_id, entropy))
                 case effects.Sign():
                     self._later(0, self.signer.sign(effect))
                 case effects.SetTimer():
@@ -348,11 +188,7 @@ class Node:
                 case effects.Execute():
                     assert effect.header.parent_hash in self.disk.now.headers, "no parent"
                     self.executed.append(effect.block_hash)
-                    is_bad = BAD_EXTRINSIC in effect.extrinsics
-                    verdict = Verdict.INVALID if is_bad else Verdict.VALID
-                    if first := self.verdicts.get(effect.block_hash):
-                        verdict = first.pop(0)
-                    self._later(EXECUTE_MS, events.Executed(effect.block_hash, verdict))
+                    self._later(EXECUTE_MS, self.execute(effect))
                 case effects.Build():
                     self._build(effect)
                 case effects.RequestBlocks():
@@ -366,20 +202,39 @@ class Node:
                     self.alarms.append(effect)
                 case effects.Halt():
                     self.halts.append(effect)
-                case effects.NotifyImported() | effects.NotifyBest():
+                case effects.NotifyBest():
+                    self.best_changed(effect)
+                case effects.NotifyImported():
                     pass
 
-    def _build(self, build: effects.Build) -> None:
-        self.builds.append(build)
-        assert build.parent_hash in self.disk.now.headers
+    def execute(self, effect: effects.Execute) -> events.Executed:
+        """How the execution of a block ends."""
+        is_bad = BAD_EXTRINSIC in effect.extrinsics
+        verdict = Verdict.INVALID if is_bad else Verdict.VALID
+        if first := self.verdicts.get(effect.block_hash):
+            verdict = first.pop(0)
+        return events.Executed(effect.block_hash, verdict)
+
+    def build(self, build: effects.Build) -> events.Built:
+        """An unsealed block."""
         extrinsics = (build.slot.to_bytes(8, "little"),)
         root = blake2_256(b"".join(extrinsics))
         logs = [*build.digest.logs, *self.network.deposits.get(build.number, ())]
         header = Header(build.parent_hash, build.number, ZERO, root, Digest(logs))
+        return events.Built(build.slot, build.parent_hash, header, extrinsics)
+
+    def best_changed(self, effect: effects.NotifyBest) -> None:
+        """The best block is another one."""
+
+    def serve(self, request: effects.RequestBlocks) -> Iterable[events.SyncBlock]:
+        """What it answers to a peer."""
+        return serve_blocks(self.disk.now, request)
+
+    def _build(self, build: effects.Build) -> None:
+        self.builds.append(build)
+        assert build.parent_hash in self.disk.now.headers
         assert build.timestamp_ms // self.network.slot_ms == build.slot
-        self._later(
-            self.build_delay_ms, events.Built(build.slot, build.parent_hash, header, extrinsics)
-        )
+        self._later(self.build_delay_ms, self.build(build))
 
     def _set_timer(self, effect: effects.SetTimer) -> None:
         self._timers[effect.name] = effect.at_ms
@@ -395,7 +250,7 @@ class Node:
     def _check_send(self, effect: effects.Send) -> None:
         """Persist before send, and never two votes of one stage."""
         vote = effect.message
-        if not isinstance(vote, Vote) or vote.message.id != self.key or not self.is_honest:
+        if not isinstance(vote, Vote) or vote.message.id != self.vote_key or not self.is_honest:
             return
         place = (vote.message.id, vote.set_id, vote.round, stage_of(vote.message.message))
         cast = self.network.votes.setdefault(place, vote.message.message)
@@ -439,16 +294,19 @@ class Network:
         full: int = 0,
         slot_ms: int = 2_000,
         names: tuple[str, ...] = (),
+        ring: KeyRing | None = None,
     ) -> None:
         self.rng = random.Random(seed)
         self.now_ms = 0
         self.slot_ms = slot_ms
-        self.genesis = genesis_header()
+        self.ring = ring or CheapKeys()
         voters = names or tuple(f"v{i}" for i in range(validators))
-        self.authorities = tuple(key_of(name) for name in voters)
-        self.nodes = {name: Node(self, name, True) for name in voters}
+        self.authorities = tuple(self.ring.seal_key(name) for name in voters)
+        self.voters = tuple(self.ring.vote_key(name) for name in voters)
+        self.genesis = self.make_genesis(voters)
+        self.nodes = {name: self.make_node(name, True) for name in voters}
         for i in range(full):
-            self.nodes[f"f{i}"] = Node(self, f"f{i}", False)
+            self.nodes[f"f{i}"] = self.make_node(f"f{i}", False)
         self.links: dict[tuple[str, str], Link] = {}
         self.finals: dict[int, Hash] = {0: self.genesis.hash()}
         self.votes: dict[tuple[bytes, int, int, int], object] = {}
@@ -464,6 +322,14 @@ class Network:
 
         self.answers: dict[bytes, Callable[[effects.RequestBlocks], list[events.SyncBlock]]] = {}
         """What peers that are no nodes answer; who is not here never answers."""
+
+    def make_genesis(self, validators: tuple[str, ...]) -> Header:
+        """The header of block 0."""
+        return genesis_header()
+
+    def make_node(self, name: str, is_authority: bool) -> Node:
+        """A node on an empty disk."""
+        return Node(self, name, is_authority)
 
     # --- time
 
@@ -537,9 +403,9 @@ class Network:
             for b in self.nodes:
                 self.connect(a, b)
 
-    def voters_after(self, store: Store) -> tuple[tuple[bytes, ...], int]:
-        """The authority set and its id in the state after the finalized block."""
-        voters, set_id = self.authorities, 0
+    def authorities_after(self, store: Store) -> tuple[tuple[bytes, ...], tuple[bytes, ...], int]:
+        """Authors, voters and the set id in the state after the finalized block."""
+        voters, set_id = self.voters, 0
         for number in sorted(self.deposits):
             final = store.finals.get(number)
             change = None
@@ -547,7 +413,7 @@ class Network:
                 change = aura.read_header(store.headers[final]).scheduled_change
             if change is not None:
                 voters, set_id = change, set_id + 1
-        return voters, set_id
+        return self.authorities, voters, set_id
 
     @property
     def running(self) -> list[Node]:
@@ -562,7 +428,7 @@ class Network:
     def link(self, a: str, b: str) -> Link:
         return self.links.setdefault((a, b), Link())
 
-    def _arrival_ms(self, a: str, b: str) -> int | None:
+    def arrival_ms(self, a: str, b: str) -> int | None:
         """The delay of a message now, or None when it is lost."""
         link = self.link(a, b)
         if link.is_cut or self.rng.randrange(100) < link.loss_percent:
@@ -576,22 +442,27 @@ class Network:
         self.sent[type(message).__name__] = self.sent.get(type(message).__name__, 0) + 1
         if to not in sender.peers or any(f(sender.name, to, message) for f in self.filters):
             return
-        delay_ms = self._arrival_ms(sender.name, to)
-        if delay_ms is None:
-            return
+        delay_ms = self.arrival_ms(sender.name, to)
+        if delay_ms is not None:
+            self.deliver(sender, to, message, delay_ms)
+
+    def deliver(self, sender: Node, to: str, message: object, delay_ms: int) -> None:
+        """Hand a message over after a while, if both are still connected then."""
         receiver = self.nodes[to]
         runs = (sender.run, receiver.run)
-        event: Event
-        if isinstance(message, effects.Announce):
-            event = events.HeaderSeen(sender.id, message.header, message.is_best)
-        else:
-            event = events.MessageReceived(sender.id, message)  # type: ignore[arg-type]
 
-        def deliver() -> None:
+        def arrive() -> None:
             if runs == (sender.run, receiver.run) and to in sender.peers:
-                receiver.handle(event)
+                self.hand_over(sender, receiver, message)
 
-        self.at(delay_ms, deliver)
+        self.at(delay_ms, arrive)
+
+    def hand_over(self, sender: Node, receiver: Node, message: object) -> None:
+        """A message has arrived."""
+        if isinstance(message, effects.Announce):
+            receiver.handle(events.HeaderSeen(sender.id, message.header, message.is_best))
+        else:
+            receiver.handle(events.MessageReceived(sender.id, message))  # type: ignore[arg-type]
 
     def request(self, asker: Node, request: effects.RequestBlocks) -> None:
         """Carry a request to a peer and its answer back."""
@@ -602,8 +473,8 @@ class Network:
         server = self.nodes.get(request.peer.decode())
         if server is None or server.name not in asker.peers:
             return
-        there = self._arrival_ms(asker.name, server.name)
-        back = self._arrival_ms(server.name, asker.name)
+        there = self.arrival_ms(asker.name, server.name)
+        back = self.arrival_ms(server.name, asker.name)
         run = asker.run
         if self.link(asker.name, server.name).is_cut or self.link(server.name, asker.name).is_cut:
             return
@@ -615,7 +486,7 @@ class Network:
         def serve() -> None:
             if not server.is_running:
                 return
-            blocks = tuple(serve_blocks(server.disk.now, request))
+            blocks = tuple(server.serve(request))
             answer = events.BlocksReceived(request.request_id, request.peer, blocks)
             self.at(back, lambda: asker.handle(answer) if asker.run == run else None)
 
