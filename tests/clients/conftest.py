@@ -38,16 +38,16 @@ def dev_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevNode]:
             [*command, "--base-path", str(folder / "node")], stdout=output, stderr=output
         )
     try:
-        _wait_until_it_runs(process, log)
+        _wait_for_a_final_block(process, log)
         yield DevNode(port)
     finally:
         process.terminate()
         assert process.wait(20) == 0, log.read_text()
 
 
-def _wait_until_it_runs(process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for_a_final_block(process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_S
-    while "runs: RPC" not in log.read_text():
+    while "Finalized #1 " not in log.read_text():
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.1)

@@ -4,7 +4,7 @@
 import { Keyring } from '@polkadot/keyring';
 import { middleware } from '@polkadot-api/ws-middleware';
 import { createClient } from 'polkadot-api';
-import { getPolkadotSigner } from 'polkadot-api/signer';
+import { getPolkadotSigner, withMetadataHash } from 'polkadot-api/signer';
 import { getWsProvider, getWsRawProvider } from 'polkadot-api/ws';
 import { firstValueFrom, lastValueFrom, take, tap, toArray } from 'rxjs';
 import { answer } from './script.mjs';
@@ -37,7 +37,8 @@ function connect(url, legacy) {
 function signer(uri, type = 'sr25519') {
   const pair = new Keyring({ type }).addFromUri(uri);
   const sign = (input) => pair.sign(input);
-  return Object.assign(getPolkadotSigner(pair.publicKey, KINDS[type], sign), { address: pair.address });
+  // For PAPI the account is the public key; that of an ecdsa key is its hash.
+  return Object.assign(getPolkadotSigner(pair.addressRaw, KINDS[type], sign), { address: pair.address });
 }
 
 // Submits and follows until it is final: what was told, and what came of it.
@@ -129,6 +130,9 @@ async function transfers({ api }, { schemes }) {
   const remark = new Uint8Array(400).fill(0x42);
   const long = api.tx.System.remark_with_event({ remark });
   done.long = await Promise.all(pairs.map((pair) => submit(long, pair, { mortality: { mortal: false } })));
+  const info = { decimals: 9, tokenSymbol: 'DRT' };
+  const committed = api.tx.System.remark({ remark: new Uint8Array(1) });
+  done.committed = await submit(committed, withMetadataHash(info, alice));
   done.failed = await submit(transfer(alice.address, 1_000n * DRT), pairs[0]);
   return done;
 }

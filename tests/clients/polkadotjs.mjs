@@ -4,6 +4,7 @@ import { ApiPromise, HttpProvider, WsProvider } from '@polkadot/api';
 import { Keyring } from '@polkadot/keyring';
 import { u8aToHex } from '@polkadot/util';
 import { blake2AsHex } from '@polkadot/util-crypto';
+import { merkleizeMetadata } from '@polkadot-api/merkleize-metadata';
 import { validateProofs } from '@polkadot-api/substrate-bindings';
 import { answer } from './script.mjs';
 
@@ -101,6 +102,13 @@ async function subscriptions(api) {
   return { all, fresh, final, changes };
 }
 
+// What a Ledger shows is decoded by this digest of the metadata; the signature commits to it.
+async function metadataHash(api) {
+  const v15 = await api.call.metadata.metadataAtVersion(15);
+  const info = { decimals: api.registry.chainDecimals[0], tokenSymbol: api.registry.chainTokens[0] };
+  return u8aToHex(merkleizeMetadata(v15.unwrap(), info).digest());
+}
+
 async function transfers(api, { schemes }) {
   const pairs = {};
   for (const type of schemes) {
@@ -124,6 +132,9 @@ async function transfers(api, { schemes }) {
   // Over 256 bytes the hash of the payload is signed.
   const long = () => api.tx.system.remarkWithEvent('0x' + '42'.repeat(400));
   done.long = await Promise.all(Object.values(pairs).map((pair) => submit(api, long(), pair, { era: 64 })));
+
+  const committed = { mode: 1, metadataHash: await metadataHash(api) };
+  done.committed = await submit(api, api.tx.system.remark('0x00'), alice, committed);
 
   const poor = api.tx.balances.transferKeepAlive(alice.address, 1_000n * DRT);
   done.failed = await submit(api, poor, pairs.ed25519, { nonce: -1 });

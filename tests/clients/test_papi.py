@@ -9,7 +9,7 @@ from tests.clients.node import run_script
 
 pytestmark = pytest.mark.slow
 
-SCHEMES = ["sr25519", "ed25519"]
+SCHEMES = ["sr25519", "ed25519", "ecdsa"]
 PAID = ["TransactionPayment.TransactionFeePaid", "System.ExtrinsicSuccess"]
 PARTS = ["reads", "subscriptions", "entries", "transfers", "refusals"]
 NEW_GROUPS = ("archive_v1", "chainHead_v1", "chainSpec_v1", "transaction_v1")
@@ -67,7 +67,7 @@ def test_an_included_extrinsic_is_not_taken_for_stale(seen: Any) -> None:
     """TRAP: validate_transaction is answered at the block asked, not at the newest state."""
     done = seen["transfers"]
 
-    for result in (done["fund"], *done["each"], *done["long"]):
+    for result in (done["fund"], *done["each"], *done["long"], done["committed"]):
         assert result["types"][:2] == ["signed", "broadcasted"]
         assert result["types"][-1] == "finalized"
         assert result["ok"]

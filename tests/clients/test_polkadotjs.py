@@ -10,7 +10,7 @@ from tests.clients.node import run_script
 pytestmark = pytest.mark.slow
 
 ALICE = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"
-SCHEMES = ["sr25519", "ed25519"]
+SCHEMES = ["sr25519", "ed25519", "ecdsa"]
 PAID = ["transactionPayment.TransactionFeePaid", "system.ExtrinsicSuccess"]
 
 
@@ -34,7 +34,7 @@ def test_it_reads_the_chain_and_its_state(seen: Any) -> None:
     assert reads["chain"] == "DRET development"
     assert reads["properties"] == "42 DRT 9"
     assert reads["headerHash"]
-    assert reads["extrinsics"] == ["timestamp.set"]
+    assert reads["extrinsics"][0] == "timestamp.set"
     assert reads["accounts"] > 2
     assert reads["sameAgain"]
     assert reads["page"] == 2
@@ -42,7 +42,8 @@ def test_it_reads_the_chain_and_its_state(seen: Any) -> None:
     assert reads["now"]
     assert int(reads["deposit"]) > 0
     assert reads["health"] == {"peers": 0, "isSyncing": False, "shouldHavePeers": False}
-    assert reads["nonce"] == reads["next"] == reads["oldAccount"] == 0
+    assert 0 <= reads["nonce"] <= reads["next"]  # other tests may have signed as Alice
+    assert reads["oldAccount"] == 0
     assert reads["slot"] == 2_000
     assert reads["genesisBlock"] == 0
 
@@ -98,6 +99,11 @@ def test_each_scheme_signs_immortal_with_a_tip_and_over_256_bytes(sent: Any) -> 
     assert sent["found"]
     hashes = {done["hash"] for done in sent["long"]}
     assert len(hashes) == len(SCHEMES)
+
+
+def test_a_signature_may_commit_to_the_metadata(sent: Any) -> None:
+    """CheckMetadataHash in mode 1, as for a Ledger, with the digest of @polkadot-api's package."""
+    assert sent["committed"]["error"] is None
 
 
 def test_a_failed_call_shows_its_module_error_with_its_docs(sent: Any) -> None:
