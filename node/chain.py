@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from consensus import effects
+from consensus import aura, effects
 from consensus.events import Built, Executed, Verdict
 from consensus.ports import LoadedState, SignerMark
 from node.database import NUMBER_BYTES, Batch, Column, Database
@@ -22,7 +22,7 @@ from node.state_store import StateDiscarded, StateStore, StateView, decode_delta
 from runtime.frame.dispatch import InvalidBlock
 from runtime.frame.extensions import InvalidTransaction
 from runtime.genesis import genesis_header
-from runtime.primitives.block import Block, Digest, Header
+from runtime.primitives.block import Block, Header
 from runtime.primitives.grandpa import FinalityProof
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import codec
@@ -244,10 +244,10 @@ class Chain:
 
     # --- executing and building -----------------------------------------------------------------
 
-    def execute(self, request: effects.Execute, wall_ms: int | None = None) -> Executed:
+    def execute(self, request: effects.Execute, wall_ms: int) -> Executed:
         """Execute a block on its parent's state and keep the outcome until it is stored.
 
-        A block whose time is too far ahead of our clock `wall_ms` is not executed yet.
+        A block whose time is too far ahead of our clock `wall_ms` (Unix time) is not executed yet.
         """
         block_hash, header, extrinsics = request.block_hash, request.header, request.extrinsics
         self._outcomes.clear()  # what was not stored at once is never stored
@@ -255,7 +255,7 @@ class Chain:
         # Our own block, sealed; anybody may put another body under our header.
         if (
             built is not None
-            and built.header == _unsealed(header)
+            and built.header == aura.unsealed(header)
             and built.extrinsics == extrinsics
         ):
             self._outcomes[block_hash] = Outcome(header, extrinsics, built.commit)
@@ -267,13 +267,10 @@ class Chain:
         except (UnknownBlock, StateDiscarded, UnknownVersion) as error:
             return Executed(block_hash, Verdict.FAILED, str(error))
         timestamp = runtime.timestamp_of(list(extrinsics))
-        if wall_ms is not None and timestamp is not None:
-            ahead_ms = timestamp - wall_ms
-            if ahead_ms > TIMESTAMP_DRIFT_MAX_MS:
-                reason = (
-                    f"{ahead_ms} ms ahead of our clock, expected {TIMESTAMP_DRIFT_MAX_MS} at most"
-                )
-                return Executed(block_hash, Verdict.TOO_EARLY, reason)
+        ahead_ms = 0 if timestamp is None else timestamp - wall_ms
+        if ahead_ms > TIMESTAMP_DRIFT_MAX_MS:
+            reason = f"{ahead_ms} ms ahead of our clock, expected {TIMESTAMP_DRIFT_MAX_MS} at most"
+            return Executed(block_hash, Verdict.TOO_EARLY, reason)
         try:
             overlay = Overlay(state)
             runtime.execute_block(overlay, Block(header, list(extrinsics)), self.signatures)
@@ -533,17 +530,6 @@ def _number_key(number: int) -> bytes:
 
 def _journal_key(header: Header, block_hash: Hash) -> bytes:
     return _number_key(header.number) + block_hash
-
-
-def _unsealed(header: Header) -> Header:
-    """The header without its last digest item, the seal."""
-    return Header(
-        header.parent_hash,
-        header.number,
-        header.state_root,
-        header.extrinsics_root,
-        Digest(header.digest.logs[:-1]),
-    )
 
 
 def _new_header(request: effects.Build) -> Header:

@@ -143,7 +143,7 @@ class Engine:
                     self._timers_changed.set()
                 case effects.Execute():
                     with self._instruments.block_executed.time():
-                        self._answer(self._chain.execute(effect))
+                        self._answer(self._chain.execute(effect, self._clock.wall_ms()))
                 case effects.Build():
                     with self._instruments.block_constructed.time():
                         self._answer(self._build(effect))

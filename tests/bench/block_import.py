@@ -74,7 +74,8 @@ class Bench:
     def execute(self) -> None:
         """Execute the block as one from a peer."""
         block_hash = self.header.hash()
-        done = self.chain.execute(effects.Execute(block_hash, self.header, self.extrinsics))
+        request = effects.Execute(block_hash, self.header, self.extrinsics)
+        done = self.chain.execute(request, SLOT * PRODUCTION.slot_ms)
         assert done.verdict is Verdict.VALID, done.reason
 
     def import_block(self) -> None:

@@ -18,6 +18,7 @@ from runtime.primitives.block import Digest, Header
 
 HEADER = Header(bytes(32), 1, bytes(32), bytes(32), Digest([]))
 HASH = b"\x01" * 32
+WALL_MS = 1_700_000_000_000
 
 
 class ScriptedCore:
@@ -73,7 +74,7 @@ class Desk:
             cast(
                 Any,
                 SimpleNamespace(
-                    monotonic_ms=lambda: int(trio.current_time() * 1_000), wall_ms=lambda: 0
+                    monotonic_ms=lambda: int(trio.current_time() * 1_000), wall_ms=lambda: WALL_MS
                 ),
             ),
             notify,
@@ -81,7 +82,8 @@ class Desk:
             Instruments(),
         )
 
-    def _execute(self, effect: effects.Execute) -> events.Executed:
+    def _execute(self, effect: effects.Execute, wall_ms: int) -> events.Executed:
+        assert wall_ms == WALL_MS
         self.done.append(("execute", effect.block_hash))
         return events.Executed(effect.block_hash, events.Verdict.VALID)
 
