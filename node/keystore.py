@@ -14,7 +14,7 @@ from Crypto.Cipher import AES
 from Crypto.Cipher._mode_gcm import GcmMode
 from Crypto.Protocol.KDF import scrypt
 
-from node.errors import StorageUnusable
+from node.errors import ConfigInvalid, StorageUnusable
 from runtime.primitives.crypto import KeyPair, Scheme
 
 KEY_TYPES = {"aura": Scheme.SR25519, "gran": Scheme.ED25519}
@@ -34,6 +34,17 @@ def parse_node_key(text: str) -> bytes:
     if len(seed) != 32:
         raise ValueError(f"a network key has 32 bytes, not {len(seed)}")
     return seed
+
+
+def read_secret_file(path: Path, flag: str) -> str:
+    """The first line of the file that `flag` names. Raises `ConfigInvalid` when that is empty."""
+    try:
+        line = path.read_text().partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(f"{flag} {path} cannot be read: {error}") from error
+    if not line:
+        raise ConfigInvalid(f"{flag} {path}: the first line is empty, expected the secret.")
+    return line
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -57,12 +68,19 @@ class Keystore:
     """The keys of one node. Raises `StorageUnusable` for anything it cannot trust or read."""
 
     def __init__(self, path: Path, password: str | None = None) -> None:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = path
         self._password = password
-        _refuse_wide_permissions(path)
         self._keys: dict[tuple[str, bytes], KeyPair] = {}
-        for file in sorted(path.iterdir()):
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _refuse_wide_permissions(path)
+            files = sorted(path.iterdir())
+        except OSError as error:
+            raise StorageUnusable(
+                f"The keystore {path} cannot be used: {error.strerror}. Check the folder's owner "
+                "and permissions, or pass another --keystore-path."
+            ) from error
+        for file in files:
             if file.suffix != ".tmp":
                 self._load(file)
 
@@ -113,7 +131,7 @@ class Keystore:
             raw = bytes.fromhex(file.name)
             key_type, public = raw[:4].decode(), raw[4:]
             pair = _pair_of(key_type, self._opened(json.loads(file.read_bytes())))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OSError) as error:
             raise StorageUnusable(
                 f"The key file {file} cannot be read: {error}. "
                 "Restore it from a backup, or move it away and insert the key again."

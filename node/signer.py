@@ -131,8 +131,8 @@ class Signer:
                 )
                 for public, entry in content.items()
             }
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             raise StorageUnusable(
-                f"The signing state {self._path} is damaged: {error}. Without it the validator "
+                f"The signing state {self._path} cannot be read: {error}. Without it the validator "
                 "could vote twice. Restore the file, or start with a new session key."
             ) from error

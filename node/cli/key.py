@@ -5,8 +5,7 @@ from pathlib import Path
 
 import asyncclick as click
 
-from node.errors import ConfigInvalid
-from node.keystore import KEY_TYPES, Keystore, draw_seed
+from node.keystore import KEY_TYPES, Keystore, draw_seed, read_secret_file
 from runtime.primitives.crypto import KeyPair, Scheme, ss58_encode
 
 SCHEMES = [scheme.value for scheme in Scheme]
@@ -52,7 +51,9 @@ def insert(
     password_filename: Path | None,
 ) -> None:
     """Store a session key in a node's keystore; the node reads it at its next start."""
-    password = read_secret_file(password_filename) if password_filename else None
+    password = None
+    if password_filename is not None:
+        password = read_secret_file(password_filename, "--password-filename")
     keystore = Keystore(keystore_path or base_path / "keystore", password)
     try:
         pair = keystore.insert(key_type, read_suri(suri, suri_file))
@@ -83,14 +84,8 @@ def show(suri: str, scheme: Scheme, output: str) -> None:
 
 def read_suri(suri: str | None, suri_file: Path | None) -> str:
     """The secret from the argument or from a file; exactly one must be given."""
-    if (suri is None) == (suri_file is None):
-        raise click.UsageError("Give the secret either as an argument or with --suri-file.")
-    return suri if suri is not None else read_secret_file(suri_file)  # type: ignore[arg-type]
-
-
-def read_secret_file(path: Path) -> str:
-    """The first line of a file."""
-    try:
-        return path.read_text().splitlines()[0].strip()
-    except (OSError, IndexError, UnicodeDecodeError) as error:
-        raise ConfigInvalid(f"No secret can be read from {path}: {error}") from error
+    if suri is not None and suri_file is None:
+        return suri
+    if suri_file is not None and suri is None:
+        return read_secret_file(suri_file, "--suri-file")
+    raise click.UsageError("Give the secret either as an argument or with --suri-file.")

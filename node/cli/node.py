@@ -11,7 +11,7 @@ import asyncclick as click
 
 from node.config import NodeConfig
 from node.errors import ConfigInvalid
-from node.keystore import parse_node_key
+from node.keystore import parse_node_key, read_secret_file
 from node.log import configure_logging
 from rpc.config import DEFAULT_ORIGINS
 
@@ -166,7 +166,7 @@ def make_config(flags: dict[str, Any], temporary: Path | None) -> NodeConfig:
         prometheus_address=ALL_ADDRESSES if flags["prometheus_external"] else LOCAL_ADDRESS,
         state_pruning=_pruning(flags["state_pruning"]),
         keystore_path=flags["keystore_path"],
-        password=_first_line(flags["password_filename"], "--password-filename"),
+        password=_secret(flags["password_filename"], "--password-filename"),
         parent_fd=flags["parent_fd"],
     )
 
@@ -195,7 +195,7 @@ def _pruning(text: str) -> int | None:
 
 def _node_key(text: str | None, file: Path | None) -> bytes | None:
     flag = "--node-key" if text is not None else "--node-key-file"
-    given = text if text is not None else _first_line(file, flag)
+    given = text if text is not None else _secret(file, flag)
     if given is None:
         return None
     try:
@@ -204,13 +204,8 @@ def _node_key(text: str | None, file: Path | None) -> bytes | None:
         raise ConfigInvalid(f"{flag}: {error}.") from error
 
 
-def _first_line(path: Path | None, flag: str) -> str | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text().partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigInvalid(f"{flag} {path} cannot be read: {error}") from error
+def _secret(path: Path | None, flag: str) -> str | None:
+    return None if path is None else read_secret_file(path, flag)
 
 
 @contextmanager

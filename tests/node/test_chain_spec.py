@@ -29,6 +29,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, content: dict[str, Any]) -
     [
         (None, "cannot be read"),
         ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
         ("[]", "expected an object, found list"),
         ("{}", "field 'name': expected str, found nothing"),
     ],
@@ -42,6 +43,13 @@ def test_a_file_that_is_no_specification_is_refused(
 
     with pytest.raises(ConfigInvalid, match=message):
         load_chain_spec(path)
+
+
+def test_a_file_without_an_end_is_refused_by_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.chain_spec.FILE_BYTES_MAX", 1_000)
+
+    with pytest.raises(ConfigInvalid, match="/dev/zero has more than 1000 bytes"):
+        load_chain_spec(Path("/dev/zero"))
 
 
 def test_constants_that_do_not_fit_the_runtime_are_named(content: dict[str, Any]) -> None:

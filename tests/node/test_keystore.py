@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from node.errors import StorageUnusable
-from node.keystore import Keystore, parse_node_key, write_private
+from node.errors import ConfigInvalid, StorageUnusable
+from node.keystore import Keystore, parse_node_key, read_secret_file, write_private
 
 ALICE_AURA = "d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d"
 
@@ -66,6 +66,44 @@ def test_files_that_others_can_read_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(StorageUnusable, match="chmod 700"):
         Keystore(path)
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "keystore").write_text("")
+
+    with pytest.raises(StorageUnusable, match="keystore cannot be used: File exists"):
+        Keystore(tmp_path / "keystore")
+
+
+def test_a_folder_in_the_place_of_a_key_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "keystore"
+    Keystore(path)
+    (path / ("61757261" + ALICE_AURA)).mkdir(mode=0o700)
+
+    with pytest.raises(StorageUnusable, match=f"{ALICE_AURA} cannot be read"):
+        Keystore(path)
+
+
+def test_a_secret_is_the_first_line_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text(" //Alice \nnothing of this\n")
+
+    assert read_secret_file(path, "--suri-file") == "//Alice"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "cannot be read"), (b"\xff", "cannot be read"), (b"\nsecret", "first line is empty")],
+)
+def test_a_file_without_a_secret_is_named_with_its_flag(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(ConfigInvalid, match=f"--password-filename .*{message}"):
+        read_secret_file(path, "--password-filename")
 
 
 @pytest.mark.parametrize("content", ["", "{}", '"no phrase at all"', "[1]"])
