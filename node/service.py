@@ -333,7 +333,7 @@ def _sync_target(chain: Chain, view: NetworkView) -> Callable[[], int]:
 def _read_metrics(
     chain: Chain, pool: Pool, view: NetworkView, sync_target: Callable[[], int], core: Core
 ) -> Reading:
-    status = core.status
+    status, state = core.status, chain.best_state()
     return Reading(
         best=chain.best.number,
         finalized=chain.finalized.number,
@@ -345,7 +345,7 @@ def _read_metrics(
         grandpa_round=status.round,
         is_voting=status.is_voting,
         clock_offset_ms=status.clock_offset_ms,
-        market=chain.runtime.market_status(Overlay(chain.best_state())),
+        market=chain.runtime_of(state).market_status(Overlay(state)),
     )
 
 
