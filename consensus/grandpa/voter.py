@@ -418,10 +418,10 @@ class Voter:
 
     def _is_proposal_due(self, book: OwnVoteBook) -> bool:
         """The primary repeats an estimate that is not final yet, so that all vote on top of it."""
-        keys = self.authorities.voters.keys
+        voters = self.authorities.voters
         number, estimate = self._round.number, self._before.estimate
         return (
-            keys[number % len(keys)] == book.public
+            voters.primary(number) == voters.index(book.public)
             and estimate is not None
             and not self._around.view.is_final(estimate)
             and estimate != self._before.finalized
@@ -516,8 +516,7 @@ class Voter:
         """Whether a vote is not here yet and has room, so that its signature is worth a check."""
         place = (vote.round, vote.stage, vote.voter)
         if vote.stage == PROPOSE:
-            keys = self.authorities.voters.keys
-            is_primary = vote.round % len(keys) == vote.voter
+            is_primary = self.authorities.voters.primary(vote.round) == vote.voter
             if vote.round == self._round.number:
                 return is_primary and self._hint is None
             is_held = self._next_votes.has(*place, vote.target)
