@@ -23,8 +23,8 @@ class SignatureCache:
     def is_valid(
         self, signature: MultiSignature, encoded: bytes, payload: bytes, account: AccountId
     ) -> bool:
-        """Whether `account` signed `payload`. `encoded` are the bytes of address and signature."""
-        # All parts have lengths that follow from the first bytes, so no two inputs run together.
+        """Whether `account` signed `payload`. `encoded` are the bytes of `signature`."""
+        # An account has 32 bytes and a signature tells its length, so no two inputs run together.
         digest = blake2b(account + encoded + payload, digest_size=32).digest()
         if digest in self._verified:
             return True

@@ -46,24 +46,6 @@ class Topology(Protocol):
         ...
 
 
-class Currency(Protocol):
-    """Money that can be moved."""
-
-    def existential_deposit(self) -> Balance:
-        """The least an account has to hold in order to exist."""
-        ...
-
-    def free_balance(self, who: AccountId) -> Balance:
-        """Money of an account that is not set aside; part of it keeps the account alive."""
-        ...
-
-    def transfer(
-        self, source: AccountId, dest: AccountId, amount: Balance, *, keep_alive: bool = True
-    ) -> None:
-        """Move free money. Raises a `DispatchError` if it cannot."""
-        ...
-
-
 class SystemPallet(Protocol):
     """What the executive asks of System."""
 

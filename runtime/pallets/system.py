@@ -77,9 +77,6 @@ class ExtraFlags(Struct, path="pallet_balances::types::ExtraFlags", unnamed=True
     bits: U128
 
 
-NO_FLAGS = ExtraFlags(0)
-
-
 class AccountData(Struct, path="pallet_balances::types::AccountData"):
     """The money of an account."""
 
@@ -109,9 +106,6 @@ class AccountInfo(Struct, path="frame_system::AccountInfo"):
     """As providers, for their own sake only; 0 on this chain."""
 
     data: AccountData
-
-
-NO_ACCOUNT = AccountInfo(0, 0, 0, 0, AccountData(0, 0, 0, NO_FLAGS))
 
 
 class LastRuntimeUpgradeInfo(Struct, path="frame_system::LastRuntimeUpgradeInfo"):
