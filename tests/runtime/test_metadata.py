@@ -128,6 +128,7 @@ def test_every_call_event_and_error_is_documented() -> None:
 
 
 def test_the_signed_extensions_stand_in_the_order_of_wallets() -> None:
+    """TRAP: the Python clients have this order by heart; none but these may carry data."""
     _, metadata = client()
 
     names = [
@@ -215,3 +216,65 @@ def test_every_storage_default_is_a_value_of_its_type() -> None:
                 default = ScaleBytes(default_of(item))
                 decoder.decode(default)
                 assert default.get_remaining_length() == 0, item.value["name"]
+
+
+def test_the_extrinsic_has_the_parameters_that_polkadot_js_needs() -> None:
+    """TRAP: without them, in this order, polkadot.js cannot start; asi looks for the path."""
+    _, metadata = client()
+    path = ["sp_runtime", "generic", "unchecked_extrinsic", "UncheckedExtrinsic"]
+
+    (found,) = (entry for entry in types_of(metadata) if entry["path"] == path)
+
+    assert [param["name"] for param in found["params"]] == ["Address", "Call", "Signature", "Extra"]
+
+
+def test_no_array_is_longer_than_polkadot_js_takes() -> None:
+    """TRAP: it refuses arrays of more than 2048 items."""
+    _, metadata = client()
+    arrays = [entry["def"]["array"] for entry in types_of(metadata) if "array" in entry["def"]]
+
+    assert arrays
+    assert all(array["len"] <= 2_048 for array in arrays)
+
+
+def test_our_pallets_avoid_the_names_that_polkadot_js_changes() -> None:
+    """TRAP: it puts `_` behind fields of these names."""
+    taken = {"hash", "registry", "entries", "size", "new"}
+    _, metadata = client()
+
+    fields = {
+        (entry["path"][-1], field["name"])
+        for entry in types_of(metadata)
+        for variant in entry["def"].get("variant", {}).get("variants", [entry["def"]])
+        for field in variant.get("fields", variant.get("composite", {}).get("fields", []))
+    }
+
+    # System's event `Remarked` has a field `hash` in Substrate too.
+    assert {item for item in fields if item[1] in taken} == {("Event", "hash")}
+
+
+def test_the_code_in_the_state_changes_with_the_metadata() -> None:
+    """TRAP: PAPI fails without `:code`, and keeps metadata by its hash."""
+    runtime = new_runtime()
+    chain = MemoryChain.new(runtime)
+
+    assert chain.overlay().get(b":code") == runtime.code() != b""
+    assert new_runtime(existential_deposit=5).code() != runtime.code()
+
+
+def test_clients_that_take_everything_apart_find_no_map_they_cannot_iterate() -> None:
+    """TRAP: a map whose hasher does not keep the key cannot be iterated."""
+    _, metadata = client()
+    hashers = {
+        hasher
+        for pallet in metadata.pallets
+        for item in pallet.storage or []
+        for hasher in item.value["type"].get("Map", {}).get("hashers", [])
+    }
+
+    assert hashers <= {"Blake2_128Concat", "Twox64Concat", "Identity"}
+
+
+def types_of(metadata: Any) -> list[dict[str, Any]]:
+    """The types of the registry."""
+    return [entry["type"] for entry in metadata.value[1]["V14"]["types"]["types"]]
