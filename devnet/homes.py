@@ -7,7 +7,8 @@ alone, so an agent that is started again says the same as before.
 Interval k has the data of slot `1344 + (k - k0) mod 672`, k0 being the chain's genesis interval. In
 interval j a home quotes its forecast for j + 3 and, once more with other prices, what was not
 filled for j + 2; meters report j - 1. A home forecasts what was metered a day before. Every fifth
-home does not forecast: it never orders and lets the pool share what its meter shows.
+home does not forecast: it never orders and lets the pool share what its meter shows. Some homes
+have contracts (`devnet.contracts`) and trade what these leave.
 
 Now and then a meter is silent for two intervals, which the chain settles with estimates; the
 operator reads it by hand and corrects them.
@@ -21,6 +22,7 @@ from hashlib import blake2b
 from itertools import accumulate
 from typing import NamedTuple
 
+from devnet.contracts import left_to_trade
 from devnet.dataset import BATTERY, GENERATION, HISTORY_SLOTS, WEEK_SLOTS
 from devnet.scenario import (
     FEED_IN_PRICE,
@@ -213,17 +215,37 @@ class HomeAgent:
         self._seed = seed
         self._net_wh = net_profile(scenario, home)
         self._wh_max = home.wh_max
+        self._contracts = [
+            contract
+            for contract in scenario.contracts
+            if home.number in (contract.seller, contract.buyer)
+        ]
+        parties = {number for each in self._contracts for number in (each.seller, each.buyer)}
+        self._partners_net_wh = {
+            other.number: net_profile(scenario, other)
+            for other in scenario.homes
+            if other.number in parties
+        }
         self.is_pool_only = home.number % POOL_ONLY_EVERY == 0
 
     def forecast_wh(self, interval: int) -> int:
         """Net energy of an interval: what it was a day before."""
         return self._net_wh[slot_of(interval, self.genesis_interval) - SLOTS_PER_DAY]
 
+    def to_trade_wh(self, interval: int) -> int:
+        """Its forecast less what its contracts will deliver."""
+        if not self._contracts:
+            return self.forecast_wh(interval)
+        slot = slot_of(interval, self.genesis_interval) - SLOTS_PER_DAY
+        forecasts = {number: net[slot] for number, net in self._partners_net_wh.items()}
+        slot_of_day = (interval - self.genesis_interval) % SLOTS_PER_DAY
+        return left_to_trade(self.connection, slot_of_day, forecasts, self._contracts)
+
     def quote(self, interval: int) -> Quote | None:
         """Its first orders for an interval; None when there is nothing to trade."""
         if self.is_pool_only:
             return None
-        net_wh = self.forecast_wh(interval)
+        net_wh = self.to_trade_wh(interval)
         quantity_wh = min(abs(net_wh), self._wh_max)
         return self._quote(interval, (), net_wh > 0, quantity_wh, 1)
 

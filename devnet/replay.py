@@ -64,6 +64,7 @@ class ReplayResult:
     days: int
     intervals_settled: int
     traded_wh: int
+    contract_wh: int
     pool_wh: int
     times_corrected: int
     money_residual_nano: int
@@ -261,6 +262,7 @@ class Replay:
             days=self.days,
             intervals_settled=totals.intervals_settled,
             traded_wh=totals.traded_wh,
+            contract_wh=totals.contract_wh,
             pool_wh=totals.pool_wh,
             times_corrected=totals.times_corrected,
             money_residual_nano=int(str(status["money_residual_nano"])),

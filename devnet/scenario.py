@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from devnet.contracts import Contract, Party, contracts_between
 from devnet.dataset import (
     BATTERY,
     GENERATION,
@@ -172,6 +173,20 @@ class Scenario:
         except SweepBoundsError as error:
             raise DataInvalid(f"The grid {self.grid.name!r} cannot be computed: {error}") from error
 
+    @cached_property
+    def contracts(self) -> Sequence[Contract]:
+        """What homes have agreed on before the chain begins."""
+        return contracts_between(
+            [
+                Party(
+                    home.number,
+                    home.wh_max,
+                    sum(asset.p_rated_w for asset in home.assets if asset.kind == GENERATION),
+                )
+                for home in self.homes
+            ]
+        )
+
     def accounts(self, utilities: Sequence[Utility] = UTILITIES) -> list[Account]:
         """Everyone with money at the beginning, in the order people look for them."""
         people = [
@@ -219,7 +234,10 @@ class Scenario:
                         for home in homes
                     ],
                 },
-                "trading": {"reference_price": FEED_IN_PRICE},
+                "trading": {
+                    "reference_price": FEED_IN_PRICE,
+                    "contracts": [contract.in_genesis() for contract in self.contracts],
+                },
                 "grid_balancing": {"topology": self.topology()},
             },
         )

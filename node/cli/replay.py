@@ -64,6 +64,7 @@ def show(result: "ReplayResult", failed: int) -> None:
         ("blocks", f"{result.blocks:,}"),
         ("calls that failed", f"{failed:,}"),
         ("traded", f"{result.traded_wh:,} Wh"),
+        ("delivered by contracts", f"{result.contract_wh:,} Wh"),
         ("shared by the pool", f"{result.pool_wh:,} Wh"),
         ("settled again", f"{result.times_corrected:,} intervals"),
         ("local share", f"{result.local_share_ppm / 10_000:.1f} %"),

@@ -17,7 +17,7 @@ Left out: congestion forecasts, flexibility, emergency.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from operator import add
+from operator import add, le, sub
 from typing import Annotated, Any
 
 import numpy as np
@@ -98,6 +98,13 @@ class EdgeFlows(Struct):
     received: Annotated[tuple[SignedEnergyWh, ...], MaxLen(BUSES_MAX)]
 
 
+class Reservation(Struct):
+    """Energy that contracts reserved on each edge of an interval, at its sending end, gross."""
+
+    up: Annotated[tuple[EnergyWh, ...], MaxLen(BUSES_MAX)]
+    down: Annotated[tuple[EnergyWh, ...], MaxLen(BUSES_MAX)]
+
+
 class EdgeState(Struct):
     """What an edge carries in an interval by contract, and what is left."""
 
@@ -142,6 +149,9 @@ class GridBalancing(Pallet[Config]):
 
     flows: StorageMap[IntervalIndex, EdgeFlows | None, Identity]
     """Contracted energy of open and recent intervals in which something traded."""
+
+    reserved: StorageMap[IntervalIndex, Reservation | None, Identity]
+    """What contracts reserved of open and recent intervals."""
 
     balances: StorageMap[IntervalIndex, MeasuredBalance | None, Identity]
     """Measured balance of recent settled intervals."""
@@ -204,7 +214,24 @@ class GridBalancing(Pallet[Config]):
         topology = self.topology.get()
         for interval, flows in self.flows.items():
             if flows is not None:
-                check_flows(interval, topology, flows)
+                check_flows(interval, self.unreserved(interval, topology), flows)
+        for interval, reserved in self.reserved.items():
+            if reserved is not None:
+                room = self.unreserved(interval, topology)
+                assert min(*room.cap_up, *room.cap_down) >= 0, f"reserved too much of {interval}"
+
+    def unreserved(self, interval: int, topology: Topology) -> Topology:
+        """The tree with the capacities that contracts left to the auction."""
+        reserved = self.reserved[interval]
+        if reserved is None:
+            return topology
+        return Topology(
+            topology.parent,
+            tuple(map(sub, topology.cap_up, reserved.up)),
+            tuple(map(sub, topology.cap_down, reserved.down)),
+            topology.loss_ppm,
+            topology.tariff,
+        )
 
     # What other pallets ask.
 
@@ -221,7 +248,9 @@ class GridBalancing(Pallet[Config]):
         return EdgeFlows((0,) * buses, (0,) * buses)
 
     def residual_tree(self, interval: int) -> TreeArrays:
-        """The tree as the next call of an interval sees it: with the capacity that is left."""
+        """The tree as the next call of an interval sees it: with the capacity that contracts and
+        earlier calls left.
+        """
         topology = self.topology.get()
         tree = TreeArrays.of(
             topology.parent,
@@ -230,12 +259,43 @@ class GridBalancing(Pallet[Config]):
             topology.loss_ppm,
             topology.tariff,
         )
+        reserved = self.reserved[interval]
+        if reserved is not None:
+            up = tree.cap_up - np.array(reserved.up, np.int64)
+            tree = replace(tree, cap_up=up, cap_down=tree.cap_down - np.array(reserved.down))
         flows = self.flows[interval]
         if flows is None:
             return tree
         net_export = np.array(flows.net_export, np.int64)
         up, down = residual_capacities(tree.cap_up, tree.cap_down, tree.loss_ppm, net_export)
         return replace(tree, cap_up=up, cap_down=down)
+
+    def path_tariff(self, source: int, target: int) -> int:
+        """The tariffs of all edges between two buses, in micro-DRT per kWh."""
+        topology = self.topology.get()
+        up, down = path_between(topology.parent, source, target)
+        return sum(topology.tariff[bus] for bus in (*up, *down))
+
+    def reserve(self, interval: int, source: int, target: int, energy_wh: int) -> int:
+        """Reserve capacity for energy that arrives at `target`: all of it, or what fits; how much.
+
+        Gross: nothing is netted, and each edge carries what the edges behind it lose.
+        """
+        topology = self.topology.get()
+        up, down = path_between(topology.parent, source, target)
+        left = self.residual_tree(interval)
+        rooms = [int(left.cap_up[bus]) for bus in up] + [int(left.cap_down[bus]) for bus in down]
+        losses = [topology.loss_ppm[bus] for bus in (*up, *down)]
+        fitting_wh = largest_fitting(energy_wh, rooms, losses)
+        if fitting_wh:
+            sent = sent_along(fitting_wh, losses)
+            buses = len(topology.parent)
+            before = self.reserved[interval] or Reservation((0,) * buses, (0,) * buses)
+            self.reserved[interval] = Reservation(
+                with_added(before.up, up, sent[: len(up)]),
+                with_added(before.down, down, sent[len(up) :]),
+            )
+        return fitting_wh
 
     def book_flows(self, interval: int, net_export: Sequence[int], received: Sequence[int]) -> None:
         """Add what a call sends over the edges."""
@@ -294,7 +354,52 @@ class GridBalancing(Pallet[Config]):
     def forget(self, interval: int) -> None:
         """Drop the records of an interval that is older than the history."""
         del self.flows[interval]
+        del self.reserved[interval]
         del self.balances[interval]
+
+
+def path_between(parent: Sequence[int], source: int, target: int) -> tuple[list[int], list[int]]:
+    """The edges, by their child's bus, that lead up from `source` and then down to `target`."""
+    ups, downs = [source], [target]
+    while ups[-1] != downs[-1]:
+        # A parent's number is below its child's, so the greater one is not the common bus.
+        longer = ups if ups[-1] > downs[-1] else downs
+        longer.append(parent[longer[-1]])
+    return ups[:-1], downs[-2::-1]
+
+
+def sent_along(energy_wh: int, losses_ppm: Sequence[int]) -> list[int]:
+    """What each edge of a path has to send, in the direction of the flow, for energy to arrive."""
+    sent: list[int] = []
+    for loss in reversed(losses_ppm):
+        energy_wh = send_for(energy_wh, loss)
+        sent.append(energy_wh)
+    return sent[::-1]
+
+
+def largest_fitting(energy_wh: int, rooms_wh: Sequence[int], losses_ppm: Sequence[int]) -> int:
+    """The most energy, up to a wanted one, that a path can let arrive."""
+
+    def fits(wh: int) -> bool:
+        return all(map(le, sent_along(wh, losses_ppm), rooms_wh))
+
+    if fits(energy_wh):
+        return energy_wh
+    low, high = 0, energy_wh  # the first fits, the second does not
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def with_added(
+    before: Sequence[int], places: Sequence[int], added: Sequence[int]
+) -> tuple[int, ...]:
+    """A list with amounts added at some places."""
+    after = list(before)
+    for place, amount in zip(places, added, strict=True):
+        after[place] += amount
+    return tuple(after)
 
 
 def feeder_of(topology: Topology, circuit: Circuit) -> Feeder:

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from devnet.dataset import BUNDLED, HISTORY_SLOTS, WEEK_SLOTS
+from devnet import contracts
+from devnet.contracts import SLOTS_PER_DAY
+from devnet.dataset import BUNDLED, GENERATION, HISTORY_SLOTS, WEEK_SLOTS
 from devnet.homes import Agents, HomeAgent, OpenOrder, Quote, Trader, draw, slot_of
 from devnet.scenario import Scenario, load_scenario
+from runtime.pallets.trading import deals
 from tests.devnet.small_data import household_wh, solar_wh, write_data
 
 K0 = 1_000
@@ -44,7 +47,7 @@ def test_a_home_forecasts_what_was_metered_the_day_before(agents: Agents) -> Non
 
 
 def test_a_consumer_bids_its_forecast_in_equal_steps_below_retail(agents: Agents) -> None:
-    home = agents.homes[0]
+    home = agents.homes[1]
     counts = set()
     for interval in range(K0, K0 + 200):
         quote = quoted(home, interval)
@@ -93,6 +96,40 @@ def test_agents_started_again_say_the_same_and_another_seed_something_else(
 
     assert [first.quote(k) for k in intervals] == [again.quote(k) for k in intervals]
     assert [first.quote(k) for k in intervals] != [other.quote(k) for k in intervals]
+
+
+def test_contracts_are_between_who_produces_and_who_does_not() -> None:
+    scenario = load_scenario(BUNDLED, "semiurb4", "spring")
+    shapes = [contract.shape for contract in scenario.contracts]
+
+    assert shapes[:3] == [contracts.SOLAR, contracts.AS_PRODUCED, contracts.BASELOAD]
+    assert len(scenario.contracts) == 6
+    for contract in scenario.contracts:
+        kinds = [
+            {asset.kind for asset in scenario.homes[number - 1].assets}
+            for number in (contract.seller, contract.buyer)
+        ]
+        assert [GENERATION in each for each in kinds] == [True, False]
+
+
+def test_the_solar_shape_is_that_of_the_chain() -> None:
+    slots = range(SLOTS_PER_DAY)
+
+    assert [contracts.solar_ppm(slot) for slot in slots] == [
+        deals.solar_ppm(slot) for slot in slots
+    ]
+
+
+def test_homes_trade_what_their_contracts_leave(agents: Agents, scenario: Scenario) -> None:
+    assert [contract.shape for contract in scenario.contracts] == [contracts.SOLAR]
+    contract = scenario.contracts[0]
+    seller, buyer = agents.homes[contract.seller - 1], agents.homes[contract.buyer - 1]
+    delivered = min(contract.volume_wh, buyer.forecast_wh(K0 + NOON))
+
+    assert delivered > 0
+    assert buyer.to_trade_wh(K0 + NOON) == buyer.forecast_wh(K0 + NOON) - delivered
+    assert seller.to_trade_wh(K0 + NOON) == seller.forecast_wh(K0 + NOON) + delivered
+    assert seller.to_trade_wh(K0 + NIGHT) == seller.forecast_wh(K0 + NIGHT)
 
 
 def test_every_fifth_home_leaves_trading_to_the_others_and_shares() -> None:

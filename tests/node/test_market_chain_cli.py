@@ -113,7 +113,7 @@ async def test_a_correction_tells_what_stood_there_before() -> None:
 
 
 async def test_a_bill_is_a_table_or_json() -> None:
-    line = SettlementLine(700, 0, Method.METERED, 0, 0, 0, True, 200, 0, -190_000_000)
+    line = SettlementLine(700, 0, Method.METERED, 0, 0, 0, 0, 0, True, 200, 0, -190_000_000)
     lines = codec(list[BillLine]).encode([BillLine(9, True, line)])
     FakeLink.answers["Trading_bill"] = lines
     options = ["--connection", "2", "--first", "9", "--last", "12"]

@@ -38,6 +38,18 @@ class Market:
     booked_loss: int
 
 
+@dataclass
+class Contract:
+    seller: int
+    buyer: int
+    volume: int
+    share: int
+    strike: int
+    fee: int
+    firm: bool
+    tolerance: int
+
+
 Posting = tuple[str, str, int, str]
 
 
@@ -51,6 +63,30 @@ def deviations(home: Home) -> tuple[int, int, int, int]:
     if home.exported >= -net:
         return home.imported, home.exported + net, 0, 0
     return home.imported, 0, 0, -net - home.exported
+
+
+def contract_postings(homes: list[Home], contracts: list[Contract]) -> list[Posting]:
+    """What contracts cost, one after the other; takes what they deliver off the homes' meters."""
+    metered = [home.exported for home in homes]
+    rows: list[Posting] = []
+    for contract in contracts:
+        seller, buyer = homes[contract.seller], homes[contract.buyer]
+        names = str(contract.buyer), str(contract.seller)
+        wanted = contract.volume + metered[contract.seller] * contract.share // 10**6
+        least = wanted * (10**6 - contract.tolerance) // 10**6
+        there, room = seller.exported, buyer.imported
+        energy = min(wanted, there, room)
+        rows.append((*names, contract.strike * energy, "strike"))
+        rows.append((names[0], "operator", contract.fee * energy, "tariffs of the path"))
+        if contract.firm and there < room and there < least:
+            gap = buyer.supplier_price + buyer.network_fee - contract.fee - contract.strike
+            rows.append((names[1], names[0], gap * (least - there), "not delivered"))
+        if contract.firm and room < there and room < least:
+            gap = contract.strike - seller.feed_in
+            rows.append((*names, gap * (least - room), "not taken"))
+        seller.exported -= energy
+        buyer.imported -= energy
+    return rows
 
 
 def imbalance_price(market: Market, homes: list[Home]) -> int:

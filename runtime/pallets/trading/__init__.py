@@ -4,14 +4,15 @@ An order belongs to a connection and an interval, and rests until it is filled, 
 gate passes. Calls of the auction fill orders at one price per bus (`clearing.py`); fills are firm
 and leave the connection with energy rights, to take and to deliver. After delivery the interval is
 settled against the meters (`accounting.py`), and all collateral is given back; what nobody traded,
-members of the pool share (`pool.py`).
+members of the pool share (`pool.py`). Before all of that, contracts between two connections
+(`contracts.py`) reserve capacity when an interval opens (`opening.py`) and are delivered first.
 
 Invariants, checked by `check_invariants`: what this pallet keeps aside of an account is the sum of
 its holdings' collateral, each exactly what `hold_of` says; payables of an interval sum to its rent
 and sold less bought energy to its booked loss, at every bus; the house is empty; a settlement
 creates no money and no energy, also when it is made again after corrections (`finality.py`).
 
-Left out: orders over several intervals, transfers of rights, bilateral contracts.
+Left out: orders over several intervals, transfers of rights.
 Rules and reasons: docs/market.md and docs/settlement.md.
 """
 
@@ -51,10 +52,24 @@ from runtime.pallets.trading.accounting import (
 )
 from runtime.pallets.trading.clearing import run_calls
 from runtime.pallets.trading.config import Config, zone_prices_of
+from runtime.pallets.trading.contract_records import (
+    CONTRACTS_MAX,
+    Contract,
+    ContractEntry,
+    ContractId,
+    ContractProposal,
+    ContractTerms,
+    IntervalDeal,
+    IntervalDeals,
+)
+from runtime.pallets.trading.contracts import countersign, propose, terminate, withdraw
+from runtime.pallets.trading.deals import SLOTS_PER_DAY
 from runtime.pallets.trading.errors import NoOrders
 from runtime.pallets.trading.finality import make_final, settle_corrected
+from runtime.pallets.trading.genesis import genesis_contract
 from runtime.pallets.trading.invariants import check_market
 from runtime.pallets.trading.membership import MEMBER_FROM_THE_BEGINNING, choose
+from runtime.pallets.trading.opening import open_intervals
 from runtime.pallets.trading.orders import cancel, place
 from runtime.pallets.trading.records import (
     ORDERS_PER_HOLDING_MAX,
@@ -78,6 +93,7 @@ BILL_LINES_MAX = 672  # a week; what one answer should carry
 RECENT_MAX = 64
 
 PLACING_WEIGHT = 100_000_000  # 100 us: book, holding, account, and their place in the trie
+CONTRACT_CALL_WEIGHT = 200_000_000  # 200 us: parties, path, collateral of both
 ORDER_WEIGHT = 20_000_000  # 20 us: checks, collateral, event
 
 
@@ -124,6 +140,20 @@ class Trading(Pallet[Config]):
     totals: StorageValue[Totals]
     """Sums over all settled intervals."""
 
+    contract_proposals: StorageMap[ContractId, ContractProposal | None, Identity]
+    """Contracts that wait for the other party. Identity: the pallet gives out the numbers."""
+
+    proposal_count: StorageValue[U32]
+    next_contract_id: StorageValue[ContractId]
+    contracts: StorageMap[ContractId, Contract | None, Identity]
+    """Countersigned contracts, until their last interval is settled."""
+
+    contract_order: StorageValue[Annotated[tuple[ContractId, ...], MaxLen(CONTRACTS_MAX)]]
+    """They, in the order of countersignature: who comes first reserves and is delivered first."""
+
+    deals: StorageMap[IntervalIndex, IntervalDeals | None, Identity]
+    """Contracts of each interval from its opening on, with figures from its settlement on."""
+
     pool_choices: StorageMap[ConnectionId, PoolChoice | None, Identity]
     """Of connections that left the pool once; all others are members."""
 
@@ -135,7 +165,8 @@ class Trading(Pallet[Config]):
 
     def genesis(self, config: Mapping[str, Any]) -> None:
         """`reference_price` (default 0): micro-DRT per kWh at the root before the first trade.
-        `outside_pool`: numbers of connections that do not share their residuals.
+        `outside_pool`: numbers of connections that do not share their residuals. `contracts`: a
+        list of contracts that stand from the beginning, objects as `genesis_contract` reads them.
         """
         self.config.integrity()
         self.reference_price.set(int(config.get("reference_price", 0)))
@@ -143,15 +174,18 @@ class Trading(Pallet[Config]):
             if self.config.registry.connection(number) is None:
                 raise ValueError(f"connection {number} outside the pool, which is not there")
             self.pool_choices[number] = PoolChoice(False, self.config.genesis_interval)
+        for entry in config.get("contracts", []):
+            genesis_contract(self, entry)
 
     def reserved_weight(self) -> int:
         """The work of `on_finalize`."""
         return self.config.clearing_weight + self.config.settlement_weight
 
     def on_finalize(self, number: int) -> None:
-        """Settle what is due and what was corrected, then go on with the calls of the auction."""
+        """Open intervals, settle what is due and what was corrected, go on with the auction."""
         now_ms = self.config.clock.now()
         note_time(self, now_ms)
+        open_intervals(self, now_ms)
         settled = settle_due(self, now_ms)
         settle_corrected(self, settlements_fitting(self) - settled)
         make_final(self, now_ms)
@@ -220,6 +254,64 @@ class Trading(Pallet[Config]):
         `PoolChoiceUnchanged` or `PoolChoiceTooSoon`.
         """
         choose(self, who, connection, is_member)
+
+    @call(4, weight=CONTRACT_CALL_WEIGHT)
+    def propose_contract(self, who: Signed, terms: ContractTerms) -> None:
+        """Propose a contract between one's own connection and another one. It begins with an
+        interval that is not open yet, more than 96 ahead.
+
+        Emits `ContractProposed`. Fails with `ConnectionNotFound`, `NotConnectionOwner`,
+        `ContractTermsInvalid` or `TooManyContracts`.
+        """
+        propose(self, who, terms)
+
+    @call(5, weight=CONTRACT_CALL_WEIGHT)
+    def countersign_contract(self, who: Signed, contract_id: Compact[ContractId]) -> None:
+        """Conclude a contract that the other party proposed. Both keep one day of its value aside.
+
+        Emits `ContractCountersigned`. Fails with `ContractNotFound`, `NotContractParty`,
+        `ContractTermsInvalid` (its first interval has been opened), `TooManyContracts`, or the
+        currency's error when a collateral is not there.
+        """
+        countersign(self, who, contract_id)
+
+    @call(6, weight=CONTRACT_CALL_WEIGHT)
+    def withdraw_contract(self, who: Signed, contract_id: Compact[ContractId]) -> None:
+        """Take back a proposal, or decline one as the other party.
+
+        Emits `ContractWithdrawn`. Fails with `ContractNotFound` or `NotContractParty`.
+        """
+        withdraw(self, who, contract_id)
+
+    @call(7, weight=CONTRACT_CALL_WEIGHT)
+    def terminate_contract(self, who: Signed, contract_id: Compact[ContractId]) -> None:
+        """End a contract after its notice and pay the other party the agreed fee.
+
+        Emits `ContractTerminated`. Fails with `ContractNotFound`, `NotContractParty`,
+        `ContractOver`, or the currency's error when the fee is not there.
+        """
+        terminate(self, who, contract_id)
+
+    @api("Trading_contracts")
+    def list_contracts(self) -> list[ContractEntry]:
+        """The standing contracts in the order of countersignature."""
+        found: list[ContractEntry] = []
+        for contract_id in self.contract_order.get():
+            contract = self.contracts[contract_id]
+            assert contract is not None, "what stands in the order is there"
+            found.append(ContractEntry(contract_id, contract))
+        return found
+
+    @api("Trading_contract_proposals")
+    def list_contract_proposals(self) -> list[tuple[ContractId, ContractProposal]]:
+        """The contracts that wait for a signature, by number."""
+        waiting = [(number, each) for number, each in self.contract_proposals.items() if each]
+        return sorted(waiting, key=lambda entry: entry[0])
+
+    @api("Trading_deals")
+    def read_deals(self, interval: IntervalIndex) -> list[IntervalDeal]:
+        """The contracts of an interval that is open or remembered, and what came of them."""
+        return list(self.deals[interval] or ())
 
     @api("Trading_pool_choice")
     def read_pool_choice(self, connection: ConnectionId) -> PoolChoice:
@@ -329,6 +421,10 @@ class Trading(Pallet[Config]):
     def is_settlement_due(self, interval: int, now_ms: int) -> bool:
         """Whether no more readings of an interval are taken."""
         return now_ms >= (interval + SETTLEMENT_INTERVALS) * self.config.market_interval_ms
+
+    def slot_of_day(self, interval: int) -> int:
+        """Which quarter hour of its day an interval is."""
+        return (interval - self.config.genesis_interval) % SLOTS_PER_DAY
 
     def is_final(self, interval: int) -> bool:
         """Whether the settlement of an interval will not change any more."""

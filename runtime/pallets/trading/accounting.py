@@ -18,6 +18,7 @@ from runtime.pallets.producer_registration import TRANSFORMER
 from runtime.pallets.trading.config import tariff_of
 from runtime.pallets.trading.events import IntervalSettled
 from runtime.pallets.trading.membership import is_member
+from runtime.pallets.trading.opening import as_settled, keep_deals, with_strikes
 from runtime.pallets.trading.orders import position_of
 from runtime.pallets.trading.payments import net_amounts, pay
 from runtime.pallets.trading.records import (
@@ -92,7 +93,8 @@ def settle_interval(market: "Trading", interval: int) -> None:
         book.rent_nano,
         book.booked_loss_wh,
     )
-    settled = settle(zone, deliveries)
+    deals = with_strikes(market, interval, market.deals[interval] or ())
+    settled = settle(zone, deliveries, [as_settled(deal) for deal in deals])
     assert settled.house_nano == 0, "payables of the fills sum to the rent"
     release_collateral(market, holdings)
     pay(
@@ -102,6 +104,7 @@ def settle_interval(market: "Trading", interval: int) -> None:
     traded = record_of(market, interval, book, supplier, deliveries)
     record = with_figures(traded, settled, metered, deliveries)
     keep(market, interval, record, lines_of(settled, metered, deliveries))
+    keep_deals(market, interval, deals, settled, deliveries)
     market.record_balance(interval, metered)
     market.deposit_event(IntervalSettled(interval, record))
 

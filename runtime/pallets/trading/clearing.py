@@ -65,7 +65,10 @@ def run_calls(market: "Trading", now_ms: int) -> None:
 def due_intervals(market: "Trading", now_ms: int) -> tuple[int, ...]:
     """Intervals that a call beginning now has to clear or to close."""
     due: list[int] = []
-    for interval in market.schedule.get().stored:
+    schedule = market.schedule.get()
+    for interval in schedule.stored:
+        if interval > schedule.opened:
+            break  # contracts come first
         book = market.books[interval]
         if book is None or book.is_closed or market.is_settlement_due(interval, now_ms):
             continue

@@ -53,6 +53,12 @@ class Purse(Protocol):
         """Give money from a pallet's account; False if the receiver would not exist with it."""
         ...
 
+    def transfer(
+        self, source: AccountId, dest: AccountId, amount: int, *, keep_alive: bool = True
+    ) -> None:
+        """Move free money; raises when it is not there."""
+        ...
+
 
 class Registry(Protocol):
     """The connections and who is who in the zone."""
@@ -111,6 +117,14 @@ class Grid(Protocol):
 
     def residual_tree(self, interval: int) -> TreeArrays:
         """The tree with the capacity that earlier calls left."""
+        ...
+
+    def path_tariff(self, source: int, target: int) -> int:
+        """The tariffs of all edges between two buses."""
+        ...
+
+    def reserve(self, interval: int, source: int, target: int, energy_wh: int) -> int:
+        """Reserve capacity for energy that arrives at a bus: all of it or what fits; how much."""
         ...
 
     def book_flows(self, interval: int, net_export: Sequence[int], received: Sequence[int]) -> None:
@@ -183,7 +197,7 @@ class Config(frame.Config):
     """Price of deviations when the zone is long; at most feed-in."""
 
     dual_imbalance: U32
-    """1: who is short pays the greatest price, who is long gets the least. 0: one price for both."""
+    """1: who is short pays the greatest price, who is long gets the least. 0: one price."""
 
     loss_price: PricePerKwh
     """What the operator pays the supplier for losses beyond those the market booked."""

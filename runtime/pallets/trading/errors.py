@@ -61,3 +61,26 @@ class PoolChoiceUnchanged(frame.Error, index=13):
 
 class PoolChoiceTooSoon(frame.Error, index=14):
     """The interval in which the connection chose last is not settled yet."""
+
+
+class ContractNotFound(frame.Error, index=15):
+    """No contract, or no proposal, has this number."""
+
+
+class NotContractParty(frame.Error, index=16):
+    """Only the other party countersigns, only a party withdraws or terminates."""
+
+
+class ContractTermsInvalid(frame.Error, index=17):
+    """Nobody could fulfil these terms: one connection twice, a volume and a share, more than the
+    connections carry, a price out of range or without room between feed-in and retail, or a
+    beginning in an interval that is open already (96 ahead) or more than a year away.
+    """
+
+
+class TooManyContracts(frame.Error, index=18):
+    """256 contracts stand, or as many proposals wait."""
+
+
+class ContractOver(frame.Error, index=19):
+    """The contract ends before a notice could end it."""

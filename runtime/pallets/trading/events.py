@@ -6,6 +6,7 @@ from runtime import frame
 from runtime.frame import (
     U32,
     AccountId,
+    Balance,
     ConnectionId,
     EnergyWh,
     IntervalIndex,
@@ -15,6 +16,7 @@ from runtime.frame import (
     SignedBalance,
 )
 from runtime.pallets.grid_balancing import BUSES_MAX
+from runtime.pallets.trading.contract_records import ContractId, ContractTerms
 from runtime.pallets.trading.records import PoolChoice, SettlementRecord, Side
 
 
@@ -89,6 +91,65 @@ class SettlementFinal(frame.Event, index=9):
     """The dispute window passed: the settlement will not change any more."""
 
     interval: IntervalIndex
+
+
+class ContractProposed(frame.Event, index=10):
+    """A party proposes a contract; the other one has to countersign it."""
+
+    contract_id: ContractId
+    terms: ContractTerms
+
+
+class ContractWithdrawn(frame.Event, index=11):
+    """A proposal was taken back or declined."""
+
+    contract_id: ContractId
+
+
+class ContractCountersigned(frame.Event, index=12):
+    """A contract stands; both parties keep one day of its value aside."""
+
+    contract_id: ContractId
+    collateral_nano: Balance
+
+
+class ContractClipped(frame.Event, index=13):
+    """The grid cannot carry all that a contract wants of an interval."""
+
+    contract_id: ContractId
+    interval: IntervalIndex
+    wanted_wh: EnergyWh
+    reserved_wh: EnergyWh
+
+
+class ContractSuspended(frame.Event, index=14):
+    """A collateral is missing: nothing is opened for the contract."""
+
+    contract_id: ContractId
+
+
+class ContractResumed(frame.Event, index=15):
+    """The collaterals are complete again."""
+
+    contract_id: ContractId
+
+
+class ContractTerminated(frame.Event, index=16):
+    """A party ended a contract after its notice."""
+
+    contract_id: ContractId
+    last: IntervalIndex
+    fee_nano: Balance
+    """What it paid the other one."""
+
+
+class ContractEnded(frame.Event, index=17):
+    """The last interval of a contract is settled, its collaterals are given back."""
+
+    contract_id: ContractId
+    delivered_wh: EnergyWh
+    paid_nano: SignedBalance
+    """What the seller got for it."""
 
 
 class PoolChoiceMade(frame.Event, index=7):

@@ -1,8 +1,8 @@
 """What happens to a settlement afterwards: corrected, settled again, final, forgotten.
 
 A settlement is provisional for `dispute_intervals`. When readings of it are corrected, it is
-computed again with the same imbalance price, positions, membership and parameters, all of which the
-records hold, and every account pays or receives the difference. Then it is final.
+computed again with the same imbalance price, contracts, positions, membership and parameters, all
+of which the records hold, and every account pays or receives the difference. Then it is final.
 
 Invariants: the differences sum to zero, because both settlements do; what is final never changes;
 nothing provisional is forgotten; a block settles no more intervals again than it has room for.
@@ -17,6 +17,7 @@ from runtime.pallets.consumption_metering.records import Metered
 from runtime.pallets.producer_registration import TRANSFORMER
 from runtime.pallets.trading.config import tariff_of
 from runtime.pallets.trading.events import IntervalSettledAgain, SettlementFinal
+from runtime.pallets.trading.opening import as_settled, keep_deals
 from runtime.pallets.trading.payments import net_amounts, pay
 from runtime.pallets.trading.records import SettlementLine, SettlementRecord
 from runtime.pallets.trading.settlement import Delivery, Position, Zone, settle
@@ -50,7 +51,9 @@ def settle_again(market: "Trading", interval: int) -> None:
         )
         for line, energy in zip(lines, metered[TRANSFORMER + 1 :], strict=True)
     ]
-    settled = settle(zone_of(market, record, metered[TRANSFORMER]), deliveries)
+    deals = market.deals[interval] or ()
+    zone = zone_of(market, record, metered[TRANSFORMER])
+    settled = settle(zone, deliveries, [as_settled(deal) for deal in deals])
     revised = replace(
         with_figures(record, settled, metered, deliveries),
         times_corrected=record.times_corrected + 1,
@@ -61,6 +64,7 @@ def settle_again(market: "Trading", interval: int) -> None:
     market.lines[interval] = tuple(new_lines)
     totals = with_record(with_record(market.totals.get(), record, -1), revised)
     market.totals.set(replace(totals, times_corrected=totals.times_corrected + 1))
+    keep_deals(market, interval, deals, settled, deliveries)
     market.record_balance(interval, metered)
     market.deposit_event(IntervalSettledAgain(interval, revised))
 
@@ -125,6 +129,7 @@ def forget_old(market: "Trading") -> None:
         del market.settlements[interval]
         del market.lines[interval]
         del market.prices[interval]
+        del market.deals[interval]
         market.config.grid.forget(interval)
         market.config.metering.forget(interval)
     if end > begin:

@@ -16,7 +16,7 @@ from runtime.pallets.trading.settlement import Position, deviation_prices
 if TYPE_CHECKING:
     from runtime.pallets.trading import Trading
 
-STORED_SLACK = 16  # intervals that time itself adds beside those with orders
+STORED_SLACK = 128  # intervals that time and contracts add beside those with orders
 
 
 def check_market(market: "Trading") -> None:
@@ -36,6 +36,15 @@ def check_market(market: "Trading") -> None:
             assert holding.held_nano == needed, f"collateral of {number} in {interval}"
             account = market.account_of(number)
             held[account] = held.get(account, 0) + holding.held_nano
+    for entry in market.list_contracts():
+        terms, contract = entry.contract.terms, entry.contract
+        for number, amount in (
+            (terms.seller, contract.held_seller_nano),
+            (terms.buyer, contract.held_buyer_nano),
+        ):
+            account = market.account_of(number)
+            held[account] = held.get(account, 0) + amount
+    assert market.proposal_count.get() == len(list(market.contract_proposals.keys()))
     assert set(market.books.keys()) <= set(stored), "a book waits for settlement"
     for account, amount in held.items():
         reserved = market.config.currency.reserved_balance(account)
@@ -115,23 +124,43 @@ def check_settlement(market: "Trading", interval: int) -> None:
     config = market.config
     retail, feed_in = config.supplier_price + config.network_fee, config.feed_in_price
     spread = config.imbalance_price_max - config.imbalance_price_min
-    for line in lines:
+    gains = contract_gains(market, interval)
+    for number, line in enumerate(lines, start=1):
         bill = -line.amount_nano
         tariff = retail * line.import_wh - feed_in * line.export_wh
         position = Position(line.payable_nano, line.buy_wh, line.sell_wh)
-        long_wh = max(0, max(position.net_wh, 0) - line.import_wh)
-        short_wh = max(0, max(-position.net_wh, 0) - line.export_wh)
+        import_wh = line.import_wh - line.contract_import_wh
+        export_wh = line.export_wh - line.contract_export_wh
+        long_wh = max(0, max(position.net_wh, 0) - import_wh)
+        short_wh = max(0, max(-position.net_wh, 0) - export_wh)
         prices = deviation_prices(market.prices_of_zone(), record.imbalance_price)
         owed_nano = line.payable_nano + prices.short * short_wh - prices.long * long_wh
         held_nano = position_hold(position, market.prices_of_zone())
         assert held_nano >= owed_nano, f"{held_nano} was held for {owed_nano} in {interval}"
-        assert line.pool_import_wh <= line.import_wh, f"imports have one label in {interval}"
-        assert line.pool_export_wh <= line.export_wh, f"exports have one label in {interval}"
+        assert 0 <= line.pool_import_wh <= import_wh, f"imports have one label in {interval}"
+        assert 0 <= line.pool_export_wh <= export_wh, f"exports have one label in {interval}"
+        contracted = gains.get(number, 0)
         if line.buy_wh == 0 == line.sell_wh:
             saving = retail - config.pool_fee - record.pool_price_micro
             gain = record.pool_price_micro - feed_in
             shared = saving * line.pool_import_wh + gain * line.pool_export_wh
-            assert bill == tariff - shared, f"without trade the tariff less the pool in {interval}"
+            expected = tariff - shared - contracted
+            assert bill == expected, f"without trade the tariff less what was shared in {interval}"
             assert shared >= 0, f"the pool makes nobody worse off in {interval}"
         elif 0 in (line.buy_wh, line.sell_wh):
-            assert bill <= tariff + spread * (long_wh + short_wh), f"bound of a bill in {interval}"
+            bound = tariff - contracted + spread * (long_wh + short_wh)
+            assert bill <= bound, f"bound of a bill in {interval}"
+
+
+def contract_gains(market: "Trading", interval: int) -> dict[int, int]:
+    """By connection, what the contracts of an interval brought against the tariff."""
+    config = market.config
+    retail, feed_in = config.supplier_price + config.network_fee, config.feed_in_price
+    gains: dict[int, int] = {}
+    for deal in market.read_deals(interval):
+        seller = deal.paid_nano - feed_in * deal.delivered_wh
+        buyer = (retail - deal.fee_micro) * deal.delivered_wh - deal.paid_nano
+        assert deal.is_firm or min(seller, buyer) >= 0, f"a contract costs a party in {interval}"
+        gains[deal.seller] = gains.get(deal.seller, 0) + seller
+        gains[deal.buyer] = gains.get(deal.buyer, 0) + buyer
+    return gains

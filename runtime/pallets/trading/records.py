@@ -139,6 +139,9 @@ class Schedule(Struct):
     call_period: U64
     """Latest period whose call has begun."""
 
+    opened: IntervalIndex
+    """Latest interval that is open: contracts have reserved what they want of it."""
+
     stored: tuple[IntervalIndex, ...]
     """Intervals that wait for settlement, rising."""
 
@@ -206,6 +209,9 @@ class SettlementRecord(Struct):
     pool_price_micro: PricePerKwh
     """Zero if that is nothing."""
 
+    contract_wh: EnergyWh
+    """Delivered by contracts."""
+
     supplier_payable_nano: SignedBalance
     supplier_buy_wh: EnergyWh
     supplier_sell_wh: EnergyWh
@@ -235,6 +241,7 @@ class Totals(Struct):
     tariff_nano: SignedBalance
     estimated: U64
     pool_wh: EnergyWh
+    contract_wh: EnergyWh
     times_corrected: U32
     """Settlements made again."""
 
@@ -252,6 +259,12 @@ class SettlementLine(Struct):
     payable_nano: SignedBalance
     buy_wh: EnergyWh
     sell_wh: EnergyWh
+    contract_import_wh: EnergyWh
+    """What it had by contracts."""
+
+    contract_export_wh: EnergyWh
+    """What it gave by contracts."""
+
     is_pooled: bool
     """Whether it is a member of the pool."""
 
@@ -318,6 +331,7 @@ NOTHING_SETTLED = SettlementRecord(
     estimated=0,
     pool_wh=0,
     pool_price_micro=0,
+    contract_wh=0,
     supplier_payable_nano=0,
     supplier_buy_wh=0,
     supplier_sell_wh=0,

@@ -5,8 +5,8 @@ the house, counterparty of every fill, ends at zero; every Wh through the transf
 bought exactly once (`Settlement.residual_wh` is zero); a connection that did not trade pays exactly
 retail for its import less feed-in for its export.
 
-Left out: bilateral contracts (before the split) and curtailment payments (last posting). Each is a
-step between those below and changes none of them.
+Contracts come first, positions of the auction next, then the pool, then the supplier. Left out:
+curtailment payments (last posting).
 
 Energy in Wh, prices in micro-DRT per kWh, money in nano-DRT = price times Wh: exact, never divided.
 The rules and their reasons: docs/settlement.md.
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from runtime.pallets.trading.deals import Deal, DealResults, deliver
 from runtime.pallets.trading.pool import Pool, PoolPrices, share_residuals
 
 
@@ -130,7 +131,10 @@ class Settlement:
     residual_wh: int
     """Difference of the two sides of the supplier's energy balance: zero."""
 
+    deals: DealResults
     splits: tuple[Split, ...]
+    """Of what the deals left."""
+
     pool: Pool
     amounts_nano: tuple[int, ...]
     supplier_nano: int
@@ -152,9 +156,17 @@ class Ledger:
         self.nano[payee] += amount_nano
 
 
-def settle(zone: Zone, deliveries: Sequence[Delivery]) -> Settlement:
-    """Who pays what for one interval, from metered energy and the positions of the auction."""
-    splits = tuple(split(d.position.net_wh, d.import_wh, d.export_wh) for d in deliveries)
+def settle(
+    zone: Zone, deliveries: Sequence[Delivery], contracts: Sequence[Deal] = ()
+) -> Settlement:
+    """Who pays what for one interval, from metered energy, contracts and positions."""
+    deals = deliver(contracts, [d.import_wh for d in deliveries], [d.export_wh for d in deliveries])
+    splits = tuple(
+        split(delivery.position.net_wh, import_wh, export_wh)
+        for delivery, import_wh, export_wh in zip(
+            deliveries, deals.imports_left_wh, deals.exports_left_wh, strict=True
+        )
+    )
     pool = share_pool(zone.prices, deliveries, splits)
     imbalance_wh = sum(s.short_wh - s.long_wh for s in splits)
     price = zone.imbalance_price
@@ -164,11 +176,17 @@ def settle(zone: Zone, deliveries: Sequence[Delivery]) -> Settlement:
     ledger, (house, supplier, operator) = post(
         zone, deliveries, splits, pool, price, measured_loss_wh
     )
+    for deal, payment in zip(
+        contracts, contract_payments(deliveries, contracts, deals), strict=True
+    ):
+        ledger.pay(deal.buyer, deal.seller, payment.price_nano)
+        ledger.pay(deal.buyer, operator, payment.fee_nano)
     return Settlement(
         price,
         imbalance_wh,
         measured_loss_wh,
         supplier_energy_residual(zone, splits, imbalance_wh, measured_loss_wh),
+        deals,
         splits,
         pool,
         tuple(ledger.nano[: len(deliveries)]),
@@ -193,6 +211,34 @@ def split(net_wh: int, import_wh: int, export_wh: int) -> Split:
         export_wh - covered_export,
         sold - covered_export,
     )
+
+
+class ContractPayment(NamedTuple):
+    """What the buyer of a deal pays."""
+
+    price_nano: int
+    """To the seller; penalties included, so it may be negative."""
+
+    fee_nano: int
+    """To the operator."""
+
+
+def contract_payments(
+    deliveries: Sequence[Delivery], contracts: Sequence[Deal], deals: DealResults
+) -> list[ContractPayment]:
+    """The price of each delivery, the tariffs of its path, and what is owed for falling short."""
+    payments: list[ContractPayment] = []
+    for deal, delivered in zip(contracts, deals.delivered, strict=True):
+        tariff = deliveries[deal.buyer].tariff
+        retail = tariff.supplier_price + tariff.network_fee
+        feed_in = deliveries[deal.seller].tariff.feed_in_price
+        price_nano = deal.strike * delivered.wh
+        if delivered.penalty_wh > 0:
+            price_nano -= (retail - deal.fee - deal.strike) * delivered.penalty_wh
+        else:
+            price_nano -= (deal.strike - feed_in) * delivered.penalty_wh
+        payments.append(ContractPayment(price_nano, deal.fee * delivered.wh))
+    return payments
 
 
 def share_pool(prices: ZonePrices, deliveries: Sequence[Delivery], splits: Sequence[Split]) -> Pool:

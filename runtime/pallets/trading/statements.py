@@ -14,25 +14,21 @@ def lines_of(
     settled: Settlement, metered: Sequence[Metered], deliveries: Sequence[Delivery]
 ) -> list[SettlementLine]:
     """What was metered, traded and paid, connection 1 first."""
+    deals, pool = settled.deals, settled.pool
     return [
         SettlementLine(
             delivery.import_wh,
             delivery.export_wh,
             energy.method,
             *delivery.position,
+            delivery.import_wh - deals.imports_left_wh[place],
+            delivery.export_wh - deals.exports_left_wh[place],
             delivery.is_pooled,
-            from_pool_wh,
-            to_pool_wh,
-            amount,
+            pool.imports_wh[place],
+            pool.exports_wh[place],
+            settled.amounts_nano[place],
         )
-        for delivery, energy, from_pool_wh, to_pool_wh, amount in zip(
-            deliveries,
-            metered[1:],
-            settled.pool.imports_wh,
-            settled.pool.exports_wh,
-            settled.amounts_nano,
-            strict=True,
-        )
+        for place, (delivery, energy) in enumerate(zip(deliveries, metered[1:], strict=True))
     ]
 
 
@@ -61,6 +57,7 @@ def with_figures(
         estimated=sum(energy.method not in known for energy in metered[1:]),
         pool_wh=settled.pool.volume_wh,
         pool_price_micro=settled.pool.price,
+        contract_wh=sum(delivered.wh for delivered in settled.deals.delivered),
     )
 
 
@@ -86,4 +83,5 @@ def with_record(totals: Totals, record: SettlementRecord, sign: int = 1) -> Tota
         tariff_nano=totals.tariff_nano + sign * record.tariff_nano,
         estimated=totals.estimated + sign * record.estimated,
         pool_wh=totals.pool_wh + sign * record.pool_wh,
+        contract_wh=totals.contract_wh + sign * record.contract_wh,
     )

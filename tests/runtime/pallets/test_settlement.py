@@ -1,12 +1,14 @@
 """The settlement of an interval as a pure function: worked example, twin and promises."""
 
 import os
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.pallets.trading.collateral import order_unit_hold, position_hold
+from runtime.pallets.trading.deals import Deal
 from runtime.pallets.trading.settlement import (
     Delivery,
     Position,
@@ -98,7 +100,31 @@ def cases(draw: st.DrawFn) -> tuple[Zone, list[Delivery]]:
     return Zone(prices, supplier, draw(WH), draw(WH), rent, loss), deliveries
 
 
-def twin(zone: Zone, deliveries: list[Delivery]) -> tuple[int, dict[str, int]]:
+@st.composite
+def contracts(draw: st.DrawFn, parties: int) -> list[Deal]:
+    """Contracts between parties of an interval; nobody deals with itself."""
+    if parties < 2:
+        return []
+    pairs = draw(st.lists(st.tuples(st.integers(0, parties - 1), st.integers(0, parties - 1))))
+    return [
+        Deal(
+            seller,
+            buyer,
+            draw(WH),
+            draw(st.integers(0, 1_000_000)),
+            draw(PRICE),
+            draw(st.integers(0, 50_000)),
+            draw(st.booleans()),
+            draw(st.integers(0, 1_000_000)),
+        )
+        for seller, buyer in pairs
+        if seller != buyer
+    ]
+
+
+def twin(
+    zone: Zone, deliveries: list[Delivery], deals: Sequence[Deal] = ()
+) -> tuple[int, dict[str, int]]:
     market = reference.Market(
         zone.prices.imbalance_price_max,
         zone.prices.imbalance_price_min,
@@ -123,18 +149,23 @@ def twin(zone: Zone, deliveries: list[Delivery]) -> tuple[int, dict[str, int]]:
         )
         for d in deliveries
     ]
+    rows = reference.contract_postings(homes, [reference.Contract(*deal) for deal in deals])
     price = reference.imbalance_price(market, homes)
-    return price, reference.balances(reference.postings(market, homes))
+    return price, reference.balances(rows + reference.postings(market, homes))
 
 
 @pytest.mark.slow
-@given(cases())
+@given(cases(), st.data())
 @settings(max_examples=EXAMPLES, deadline=None)
-def test_settlement_equals_its_twin_and_sums_to_zero(case: tuple[Zone, list[Delivery]]) -> None:
+def test_settlement_equals_its_twin_and_sums_to_zero(
+    case: tuple[Zone, list[Delivery]], data: st.DataObject
+) -> None:
     zone, deliveries = case
-    settled = settle(zone, deliveries)
+    deals = data.draw(contracts(len(deliveries)))
+    settled = settle(zone, deliveries, deals)
 
-    price, balances = twin(zone, deliveries)
+    price, balances = twin(zone, deliveries, deals)
+    assert settled.residual_wh == 0
     assert settled.imbalance_price == price
     assert list(settled.amounts_nano) == [balances[str(i)] for i in range(len(deliveries))]
     assert settled.supplier_nano == balances["supplier"]

@@ -325,7 +325,7 @@ def test_a_bill_lists_the_settled_intervals_of_a_connection() -> None:
     bill = zone.trading.read_bill(1, K0, K0 + 10_000)
     assert [line.interval for line in bill] == [K0, K0 + 1, K0 + 2, K]
     assert bill[-1].line == SettlementLine(
-        700, 0, Method.METERED, 0, 0, 0, True, 0, 0, -700 * RETAIL
+        700, 0, Method.METERED, 0, 0, 0, 0, 0, True, 0, 0, -700 * RETAIL
     )
     assert zone.trading.read_bill(9, K0, K) == []
     assert zone.trading.read_bill(0, K0, K) == []

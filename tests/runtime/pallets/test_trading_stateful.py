@@ -2,12 +2,14 @@
 
 import os
 from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from runtime.pallets.trading.contract_records import ContractTerms, PriceRule, Shape
 from tests.runtime.pallets.zone import (
     BID,
     EXISTENTIAL_DEPOSIT,
@@ -31,6 +33,25 @@ SIDES = st.sampled_from((BID, OFFER))
 ENERGY = st.integers(0, 1_500)
 
 
+CONTRACT: dict[str, Any] = {
+    "seller": 1,
+    "buyer": 2,
+    "shape": "baseload",
+    "volume_wh": 10,
+    "price": {"base_micro": 0, "index_ppm": 10**6, "floor_micro": 0, "cap_micro": 80_000},
+    "last": 90,
+    "notice": 3,
+    "termination_fee_max": 10**6,
+}
+SHARE = CONTRACT | {
+    "seller": 5,
+    "shape": "as_produced",
+    "volume_wh": 0,
+    "share_ppm": 2_000,
+    "last": 9_000,
+}
+
+
 class Market(RuleBasedStateMachine):
     """Orders, cancels, readings, transfers and time, in any order."""
 
@@ -49,6 +70,7 @@ class Market(RuleBasedStateMachine):
             clearing_weight=1 if poor else 10**11,
             dual_imbalance=int(lossy),
             dispute_intervals=6 if poor else 672,
+            contracts=[CONTRACT, CONTRACT | {"seller": 3, "buyer": 4, "is_firm": True}, SHARE],
         )
         self.ms = K0 * INTERVAL_MS
         self.zone.block(K0)
@@ -116,6 +138,35 @@ class Market(RuleBasedStateMachine):
         zone.at(0, self.ms)
         owner = zone.owner[number]
         zone.tries(lambda: zone.trading.choose_pool(owner, number, is_member=is_member))
+
+    @rule(seller=st.integers(1, 5), buyer=st.integers(1, 5), wh=st.integers(1, 200), ahead=AHEAD)
+    def agree(self, seller: int, buyer: int, wh: int, ahead: int) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        first = zone.trading.schedule.get().opened + ahead
+        terms = ContractTerms(
+            seller=seller,
+            buyer=buyer,
+            shape=Shape.SOLAR,
+            volume_wh=wh,
+            share_ppm=0,
+            price=PriceRule(60_000, 0, 0, 60_000),
+            first=first,
+            last=first + wh,
+            is_firm=wh % 2 == 0,
+            tolerance_ppm=50_000,
+            notice=wh % 5,
+            termination_fee_max=wh * 10**6,
+        )
+        number = zone.trading.next_contract_id.get()
+        zone.tries(lambda: zone.trading.propose_contract(zone.owner[seller], terms))
+        zone.tries(lambda: zone.trading.countersign_contract(zone.owner[buyer], number))
+
+    @rule(number=st.integers(0, 5), party=st.integers(1, 5))
+    def terminate(self, number: int, party: int) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        zone.tries(lambda: zone.trading.terminate_contract(zone.owner[party], number))
 
     @rule(source=NUMBERS, dest=NUMBERS, part=st.integers(0, 100))
     def transfer(self, source: int, dest: int, part: int) -> None:

@@ -98,6 +98,7 @@ class Zone:
         owners: Sequence[bytes] = (A, B, C, D),
         without_meter: Iterable[int] = (),
         has_pool: bool = True,
+        contracts: Sequence[Mapping[str, Any]] = (),
         wealth: int = WEALTH,
         supplier_wealth: int = WEALTH,
         capacity_wh: int = 5_000,
@@ -109,7 +110,7 @@ class Zone:
         for number in range(1, len(buses) + 1):
             self.owner[number] = owners[(number - 1) % len(owners)]
         self.system = system_pallet.System(
-            system_pallet.Config(block_hash_count=64, version=runtime_version(), SS58_prefix=42)
+            system_pallet.Config(block_hash_count=256, version=runtime_version(), SS58_prefix=42)
         )
         self.balances = balances.Balances(balances.Config(self.system, EXISTENTIAL_DEPOSIT))
         self.grid = grid_balancing.GridBalancing(grid_balancing.Config())
@@ -149,6 +150,7 @@ class Zone:
         self.assembly.bind(self.overlay)
         self.number = 0
         self.registers: dict[int, tuple[int, int]] = {}
+        self.contracts = list(contracts)
         self.outside_pool = [] if has_pool else list(range(1, len(buses) + 1))
         self._genesis(topology, buses, set(without_meter), wealth, supplier_wealth, capacity_wh)
         self.money = self.balances.total_issuance.get()
@@ -191,7 +193,7 @@ class Zone:
             if entry["id"] not in without_meter
         ]
         self.metering.genesis({"operator_meter": text_of(meter_of(0)), "meters": meters})
-        self.trading.genesis({"outside_pool": self.outside_pool})
+        self.trading.genesis({"outside_pool": self.outside_pool, "contracts": self.contracts})
 
     # Time.
 
