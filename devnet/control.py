@@ -54,15 +54,16 @@ async def ask(folder: Path, what: str) -> Answer:
             f"No devnet runs in {folder}: {path} does not answer. Start it with: dret devnet up"
         ) from error
     async with stream:
-        with trio.move_on_after(ANSWER_TIMEOUT_S):
-            await stream.send_all(json.dumps({"do": what}).encode() + b"\n")
-            line = await _read_line(stream)
-            if line:
-                answer: Answer = json.loads(line)
+        try:
+            with trio.move_on_after(ANSWER_TIMEOUT_S):
+                await stream.send_all(json.dumps({"do": what}).encode() + b"\n")
+                answer: Answer = json.loads(await _read_line(stream))
                 return answer
+        except (trio.BrokenResourceError, ValueError):
+            pass  # it ended in the middle of its answer, or before
     raise NodeUnreachable(
-        f"The supervisor of {folder} did not answer within {ANSWER_TIMEOUT_S} s. "
-        "See its log, or stop it with Ctrl-C where it runs."
+        f"The supervisor of {folder} gave no answer: it ended, or took more than "
+        f"{ANSWER_TIMEOUT_S} s. See its log, or stop it with Ctrl-C where it runs."
     )
 
 

@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import signal
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from devnet.plan import (
 from devnet.status import Board
 from devnet.supervisor import Supervisor
 from node.errors import ConfigInvalid, NodeError, NodeUnreachable, StorageUnusable
+from node.interpreter import module_command
 
 READY_S = 120.0  # a cold machine compiles kernels first
 POLL_S = 0.2
@@ -185,7 +185,7 @@ def homes_command(options: DevnetOptions, nodes: list[NodePlan]) -> list[str]:
     """How the process with all agents is started."""
     prosumers = [node for node in nodes if node.name in dict(PROSUMERS)]
     return [
-        *(sys.executable, "-m", "devnet.agents"),
+        *module_command("devnet.agents"),
         *("--chain", str(options.folder / SPEC_FILE)),
         *("--data", str(options.data)),
         *("--scenario", options.scenario),

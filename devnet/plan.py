@@ -9,6 +9,7 @@ import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from devnet.dataset import BUNDLED, grids_in
 from node.errors import ConfigInvalid, PortTaken
 
 RPC_PORT, P2P_PORT, METRICS_PORT = 9944, 30333, 9615
@@ -33,7 +34,7 @@ class DevnetOptions:
 
     scenario: str = "semiurb4"
     window: str = "spring"
-    data: Path = Path(__file__).parent / "data"
+    data: Path = BUNDLED
     trader_wh: int = 60_000
     root: Path = Path(".devnet")
     fresh: bool = False
@@ -148,7 +149,7 @@ def check_options(options: DevnetOptions) -> None:
         raise ConfigInvalid(
             f"--trader-wh is {options.trader_wh}; it must be from 0 (off) to {TRADER_WH_MAX} Wh."
         )
-    grids = sorted(path.stem.removeprefix("grid_") for path in options.data.glob("grid_*.csv"))
+    grids = grids_in(options.data)
     if options.scenario not in grids:
         raise ConfigInvalid(
             f"There is no grid {options.scenario!r} in {options.data}: found "

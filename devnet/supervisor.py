@@ -11,7 +11,6 @@ import logging
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,11 +21,13 @@ from devnet import control, processes
 from devnet.plan import HOMES, DevnetOptions, NodePlan, as_json
 from devnet.processes import Identity, Lifeline
 from node.errors import ConfigInvalid, NodeError, PortTaken, StorageUnusable
+from node.interpreter import module_command
 from p2p.identity import peer_id_of
 
 RESTART_PAUSE_S = 5.0  # long enough to see that the others go on without it
 QUICK_DEATHS_MAX = 5  # in a row, each within QUICK_DEATH_S: then it is no accident
 QUICK_DEATH_S = 20.0
+LAST_LINE_BYTES_MAX = 4_096  # of a log, looked at for its last line
 
 log = logging.getLogger("devnet")
 
@@ -219,7 +220,7 @@ class Supervisor:
 def node_command(node: NodePlan, nodes: list[NodePlan], folder: Path) -> list[str]:
     """How a node of the network is started: an ordinary `dret node run`."""
     command = [
-        *(sys.executable, "-m", "node", "node", "run"),
+        *module_command("node", "node", "run"),
         *("--name", node.title),
         *("--chain", str(folder / "chain-spec.json")),
         *("--base-path", str(folder / "nodes" / node.name)),
@@ -282,7 +283,10 @@ def purge(folder: Path) -> None:
 def last_line(path: Path) -> str:
     """The last line of a log, to say why a process ended."""
     try:
-        lines = path.read_text(errors="replace").strip().splitlines()
+        with path.open("rb") as file:
+            # A log of days is not read for its last line.
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_LINE_BYTES_MAX))
+            lines = file.read().decode(errors="replace").strip().splitlines()
     except OSError:
         return "it left no log"
     return lines[-1] if lines else "it left no log"

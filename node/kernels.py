@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from node.interpreter import module_command
 from runtime.kernels.jit import CACHE_FOLDER, warm_up
 
 log = logging.getLogger("node")
 
-COMPILE_COMMAND = (sys.executable, "-m", "runtime.kernels")
+COMPILE_COMMAND = module_command("runtime.kernels")
 
 
 def prepare_kernels() -> None:

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ from devnet import control, processes, supervisor
 from devnet.network import READY_S, run_network
 from devnet.plan import TRADER_WH_MAX, WINDOWS, DevnetOptions
 from node.errors import NodeError, NodeUnreachable, TimedOut
+from node.interpreter import module_command
 from node.log import configure_logging
 
 ROOT = DevnetOptions().root
@@ -148,7 +148,7 @@ async def _detach(options: DevnetOptions, config_out: Path | None) -> None:
     options.root.mkdir(exist_ok=True)
     path = options.root / "supervisor.log"
     command = [
-        *(sys.executable, "-m", "node", "devnet", "up", "--no-tui"),
+        *module_command("node", "devnet", "up", "--no-tui"),
         *("--scenario", options.scenario),
         *("--window", options.window),
         *("--data", str(options.data)),

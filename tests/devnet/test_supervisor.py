@@ -108,10 +108,41 @@ async def test_commands_reach_the_supervisor_over_its_socket(tmp_path: Path) -> 
 
         assert await started(homes, other_than=pid) != pid
         assert (await control.ask(keeper.folder, "dance"))["ok"] is False
+        assert (keeper.folder / control.SOCKET_NAME).stat().st_mode & 0o777 == 0o600
         await control.ask(keeper.folder, "stop")
 
     with pytest.raises(NodeUnreachable, match="No devnet runs"):
         await control.ask(keeper.folder, "status")
+
+
+async def test_a_supervisor_that_dies_in_the_middle_of_its_answer_gave_none(tmp_path: Path) -> None:
+    listener = trio.socket.socket(trio.socket.AF_UNIX)
+    await listener.bind(str(tmp_path / control.SOCKET_NAME))
+    listener.listen(1)
+
+    async def die() -> None:
+        connection, _ = await listener.accept()
+        await connection.recv(100)
+        await connection.send(b'{"ok": tr')
+        connection.close()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(die)
+        with pytest.raises(NodeUnreachable, match="gave no answer"):
+            await control.ask(tmp_path, "status")
+    listener.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [(None, "it left no log"), (b"", "it left no log"), (b"x" * 9_000 + b"\nthe end\n", "the end")],
+)
+def test_the_last_line_of_a_log_says_why(tmp_path: Path, content: bytes | None, line: str) -> None:
+    path = tmp_path / "log"
+    if content is not None:
+        path.write_bytes(content)
+
+    assert supervisor.last_line(path) == line
 
 
 @pytest.mark.slow
