@@ -34,7 +34,8 @@ from runtime.kernels.tree_flow import (
     no_load_loss_mw,
     rated_current_ma,
 )
-from runtime.primitives.crypto import KeyPair, Scheme, ss58_encode
+from runtime.primitives.crypto import SS58_PREFIX, KeyPair, Scheme, ss58_encode
+from runtime.version import TOKEN_DECIMALS, TOKEN_SYMBOL
 
 DRT = 1_000_000_000
 HOME_NANO = 1_000_000 * DRT
@@ -217,7 +218,11 @@ class Scenario:
             id=f"dret-dev-{self.grid.name}",
             chain_type="Development",
             boot_nodes=(),
-            properties={"ss58Format": 42, "tokenDecimals": 9, "tokenSymbol": "DRT"},
+            properties={
+                "ss58Format": SS58_PREFIX,
+                "tokenDecimals": TOKEN_DECIMALS,
+                "tokenSymbol": TOKEN_SYMBOL,
+            },
             constants=constants(genesis_interval, timing),
             genesis={
                 "session": {"validators": [session_keys(utility) for utility in utilities]},
@@ -335,7 +340,7 @@ def constants(genesis_interval: int, timing: Timing) -> dict[str, int]:
         "clearing_weight": block_weight // 4,
         "settlement_weight": block_weight // 4,
         "block_hash_count": 4_096,
-        "ss58_prefix": 42,
+        "ss58_prefix": SS58_PREFIX,
         "session_blocks": timing.session_blocks,
         "proposal_blocks": timing.proposal_blocks,
         "timelock_blocks": timing.timelock_blocks,
