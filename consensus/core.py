@@ -347,6 +347,7 @@ class Core:
 
         def durable(entropy: int) -> None:
             commits.finalized(proof, entropy)
+            self._voter.commits.succeed(commits)
             self._out.emit(NotifyFinalized(target.hash, block.header, route, change.pruned))
 
         self._out.persist_synced(operations, durable)

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from consensus.events import PeerId, TimerName
 from runtime.primitives.block import Digest, Header
-from runtime.primitives.grandpa import GossipMessage
+from runtime.primitives.grandpa import GossipMessage, SignedMessage
 from runtime.primitives.types import Hash
 
 # --- blocks ---------------------------------------------------------------------------------
@@ -294,6 +294,28 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthorEquivocated:
+    """An author has sealed two blocks of one slot: to be reported to the chain."""
+
+    slot: int
+    first: Header
+    second: Header
+
+
+@dataclass(frozen=True, slots=True)
+class VoterEquivocated:
+    """A voter has cast two votes of one stage of a round: to be reported to the chain."""
+
+    set_id: int
+    round: int
+    first: SignedMessage
+    second: SignedMessage
+
+
+Offence: TypeAlias = AuthorEquivocated | VoterEquivocated
+
+
+@dataclass(frozen=True, slots=True)
 class Halt:
     """Stop the node in order, now. No further event may be handed to the core."""
 
@@ -314,5 +336,7 @@ Effect: TypeAlias = (
     | NotifyBest
     | NotifyFinalized
     | Alarm
+    | AuthorEquivocated
+    | VoterEquivocated
     | Halt
 )

@@ -16,7 +16,15 @@ from enum import Enum, auto
 
 from consensus import aura
 from consensus.aura import AuraDigest, BadHeader
-from consensus.effects import AlarmKind, Execute, NotifyBest, NotifyImported, PutBlock, SetBest
+from consensus.effects import (
+    AlarmKind,
+    AuthorEquivocated,
+    Execute,
+    NotifyBest,
+    NotifyImported,
+    PutBlock,
+    SetBest,
+)
 from consensus.events import Executed, PeerId, TimerName, Verdict
 from consensus.fork_choice import BLOCKS_MAX, BlockTree, Route, TreeBlock
 from consensus.grandpa.vote_graph import BlockRef
@@ -333,7 +341,15 @@ class Pipeline:
                 f"author 0x{author.hex()} sealed two blocks of slot {slot}: "
                 f"0x{hashes[0].hex()} and 0x{hashes[1].hex()}",
             )
+            first = self._header(hashes[0])
+            if first is not None:
+                self._out.emit(AuthorEquivocated(slot, first, candidate.header))
         return True
+
+    def _header(self, block_hash: Hash) -> Header | None:
+        """The header of a block on its way or in the tree."""
+        known = self._candidates.get(block_hash) or self._tree.get(block_hash)
+        return None if known is None else known.header
 
     def _queue(self, candidate: Candidate) -> None:
         is_ready = candidate.extrinsics is not None and candidate.header.parent_hash in self._tree

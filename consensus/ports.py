@@ -4,7 +4,7 @@ Invariant: everything here answers at once, from memory or from the local databa
 outward effect. What takes time or changes something is an effect (`effects.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,11 +46,14 @@ class ConsensusConfig:
     gossip_duration_ms: int
     """T: the time in which a message is expected to reach all voters. slot_duration_ms // 6."""
 
-    aura_keys: tuple[bytes, ...] = ()
-    """Public keys the signer holds for seals. Empty on a node that does not author."""
+    aura_keys: Collection[bytes] = ()
+    """Public keys the signer holds for seals. Empty on a node that does not author.
 
-    grandpa_keys: tuple[bytes, ...] = ()
-    """Public keys the signer holds for votes. Empty on a node that only observes."""
+    Keys may come while the node runs: they are looked at when a slot begins."""
+
+    grandpa_keys: Collection[bytes] = ()
+    """Public keys the signer holds for votes, in an order that does not change. Empty on a node
+    that only observes. They are looked at when a set takes over."""
 
     is_authoring_forced: bool = False
     """Author although no peer is connected: for a chain of one node, and for recovery."""

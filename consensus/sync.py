@@ -202,6 +202,9 @@ class Sync:
         self._out.report(request.peer, REPUTATION_TIMEOUT, f"block request: {reason}")
         if request.is_range:
             self._disbelieve(request.peer)
+        head = self._peers.get(request.peer)
+        if request.justification_of is not None and head is not None:
+            head.justification_asked = None
 
     def justification_of(self, request_id: int) -> Hash | None:
         """The block whose justification this open request asks for."""
@@ -329,23 +332,34 @@ class Sync:
         """Ask for the proof of a block that a peer has finalized and we have imported.
 
         Only when nothing has become final here for a while, `final_since_ms` being the last time:
-        one request for each finalized block of a peer.
+        one request for each finalized block of a peer. A block that hands over to another set of
+        voters comes first: what the next set has finalized cannot be checked before.
         """
         if self._out.now_ms - final_since_ms < JUSTIFICATION_WAIT_MS:
             return
         for peer, head in self._peers.items():
+            wanted = self._unproved(head.finalized)
             if (
-                head.finalized.number > self._tree.finalized.number
-                and head.finalized.hash in self._tree
-                and head.justification_asked != head.finalized.hash
+                wanted is not None
+                and head.justification_asked != wanted
                 and self._is_free(peer, head)
             ):
-                head.justification_asked = head.finalized.hash
+                head.justification_asked = wanted
                 request = RequestBlocks(
-                    self._out.next_id(), peer, head.finalized.hash, False, 1, with_bodies=False
+                    self._out.next_id(), peer, wanted, False, 1, with_bodies=False
                 )
-                self._ask(request, justification_of=head.finalized.hash)
+                self._ask(request, justification_of=wanted)
                 return
+
+    def _unproved(self, final: BlockRef) -> Hash | None:
+        """Which block up to one that a peer has finalized we need the proof of; None if of none."""
+        tree = self._tree
+        if final.number <= tree.finalized.number or final.hash not in tree:
+            return None
+        for block in tree.path(tree.finalized, final.hash):
+            if block.has_scheduled_change:
+                return block.ref.hash
+        return final.hash
 
     def _target(self) -> PeerId | None:
         """The free peer that is furthest ahead, when it is far ahead."""

@@ -50,8 +50,9 @@ class Commits:
 
     @property
     def last_round(self) -> int:
-        """The round of the last commit, 0 before the first."""
-        return 0 if self._last is None else self._last.round
+        """The round of the last commit of this set, 0 before the first."""
+        last = self._last
+        return 0 if last is None or last.set_id != self._set.set_id else last.round
 
     def load(self, justification: bytes | None) -> None:
         """Take in the stored proof of the last finalized block, to pass it on."""
@@ -60,6 +61,11 @@ class Commits:
         proof = Justification.decode(justification)
         if all(self._set.voters.index(vote.id) is not None for vote in proof.commit.precommits):
             self._last = self._message(proof)
+
+    def succeed(self, before: "Commits") -> None:
+        """Pass on the last set's proof of the handoff: who only observes has no other way to it."""
+        if self._last is None:
+            self._last, self._last_ms = before._last, before._last_ms
 
     # --- from others
 

@@ -18,7 +18,7 @@ is not best. Leaves out: who the voters are after a handoff, which the core deci
 
 from collections.abc import Iterable, Mapping
 
-from consensus.effects import AlarmKind, DeleteVoter, Operation, PutVoter
+from consensus.effects import AlarmKind, DeleteVoter, Operation, PutVoter, VoterEquivocated
 from consensus.events import PeerId, TimerName
 from consensus.grandpa.catch_up import CatchUps
 from consensus.grandpa.commits import Commits
@@ -346,8 +346,8 @@ class Voter:
 
     def _cast_done(self, number: int, signed: SignedMessage) -> None:
         """Our vote is durable: count it and send it."""
-        if number != self._round.number:
-            # The round ended without it, and its record is stored without it.
+        if number != self._round.number or self._is_stopped:
+            # The round, or the set, ended without it, and its record is stored without it.
             return
         vote = self._held(number, signed)
         self._import(vote, None)
@@ -575,6 +575,8 @@ class Voter:
                 f"{vote.round} of set {self.authorities.set_id}: "
                 f"0x{first.signed.encode().hex()} and 0x{second.signed.encode().hex()}",
             )
+            set_id = self.authorities.set_id
+            self._out.emit(VoterEquivocated(set_id, vote.round, first.signed, second.signed))
         return outcome
 
     def _adopt_own(self, vote: HeldVote) -> None:

@@ -5,7 +5,13 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from consensus import aura, events
-from consensus.effects import AlarmKind, Announce, RequestBlocks
+from consensus.effects import (
+    AlarmKind,
+    Announce,
+    AuthorEquivocated,
+    RequestBlocks,
+    VoterEquivocated,
+)
 from consensus.events import MessageReceived, PeerStatus, Role, SyncBlock
 from consensus.grandpa.vote_graph import BlockRef
 from consensus.pipeline import CANDIDATES_MAX, ORPHANS_PER_PEER_MAX
@@ -245,6 +251,10 @@ def test_both_blocks_of_an_equivocating_author_can_be_imported_and_finalized() -
     assert {h.hash() for h in pair[:2]} <= set(v2.disk.now.headers)
     assert pair[2].hash() not in v2.disk.now.headers
     assert [a.kind for a in v2.alarms] == [AlarmKind.EQUIVOCATION]
+    (offence,) = v2.offences
+    assert isinstance(offence, AuthorEquivocated)
+    assert offence.slot == slot
+    assert {offence.first.hash(), offence.second.hash()} == {h.hash() for h in pair[:2]}
     assert not any("bad" in r.reason for r in v2.reports)
     assert_grows(network)
     assert network.finals[pair[0].number] in {h.hash() for h in pair}
@@ -588,6 +598,15 @@ def test_a_validator_that_doubles_blocks_and_votes_does_not_stop_finality(seed: 
     assert min(node.finalized for node in honest) >= 35
     alarms = {a.kind for node in honest for a in node.alarms}
     assert AlarmKind.EQUIVOCATION in alarms
+    offences = [offence for node in honest for offence in node.offences]
+    assert all(
+        offence.first.id == offence.second.id == network["v3"].key
+        for offence in offences
+        if isinstance(offence, VoterEquivocated)
+    )
+    assert len(offences) == sum(
+        a.kind is AlarmKind.EQUIVOCATION for node in honest for a in node.alarms
+    )
     assert AlarmKind.SAFETY not in alarms
     network.kill("v0", "v1", "v2")
     network.start("v0", "v1", "v2")

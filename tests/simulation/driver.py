@@ -80,6 +80,7 @@ class Node:
         self.run = 0
         self.peers: set[str] = set()
         self.alarms: list[effects.Alarm] = []
+        self.offences: list[effects.Offence] = []
         self.reports: list[effects.Report] = []
         self.halts: list[effects.Halt] = []
         self.events_handled = 0
@@ -200,6 +201,8 @@ class Node:
                     network.check_finalized(self, effect)
                 case effects.Alarm():
                     self.alarms.append(effect)
+                case effects.AuthorEquivocated() | effects.VoterEquivocated():
+                    self.offences.append(effect)
                 case effects.Halt():
                     self.halts.append(effect)
                 case effects.NotifyBest():
@@ -405,15 +408,17 @@ class Network:
 
     def authorities_after(self, store: Store) -> tuple[tuple[bytes, ...], tuple[bytes, ...], int]:
         """Authors, voters and the set id in the state after the finalized block."""
-        voters, set_id = self.voters, 0
+        authors, voters, set_id = self.authorities, self.voters, 0
         for number in sorted(self.deposits):
             final = store.finals.get(number)
-            change = None
-            if final is not None:
-                change = aura.read_header(store.headers[final]).scheduled_change
-            if change is not None:
-                voters, set_id = change, set_id + 1
-        return self.authorities, voters, set_id
+            if final is None:
+                continue
+            digest = aura.read_header(store.headers[final])
+            if digest.authorities_change is not None:
+                authors = digest.authorities_change
+            if digest.scheduled_change is not None:
+                voters, set_id = digest.scheduled_change, set_id + 1
+        return authors, voters, set_id
 
     @property
     def running(self) -> list[Node]:
