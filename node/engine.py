@@ -57,6 +57,7 @@ class Notifications:
     best: Callable[[effects.NotifyBest], None]
     finalized: Callable[[effects.NotifyFinalized], None]
     alarm: Callable[[effects.Alarm], None]
+    offence: Callable[[effects.Offence], None]
 
 
 class EngineHalted(NodeError):
@@ -159,6 +160,8 @@ class Engine:
                     self._notify.finalized(effect)
                 case effects.Alarm():
                     self._notify.alarm(effect)
+                case effects.AuthorEquivocated() | effects.VoterEquivocated():
+                    self._notify.offence(effect)
                 case effects.Halt():
                     raise EngineHalted(effect.code, effect.reason)
 

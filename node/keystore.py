@@ -8,6 +8,7 @@ Files are written whole or not at all. This is the only module that draws seeds.
 
 import json
 import os
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from Crypto.Cipher import AES
@@ -125,6 +126,10 @@ class Keystore:
         """The public keys of a type, sorted."""
         return sorted(public for kind, public in self._keys if kind == key_type)
 
+    def ring(self, key_type: str) -> "KeyRing":
+        """The public keys of a type, those to come included."""
+        return KeyRing(self, key_type)
+
     def _load(self, file: Path) -> None:
         _refuse_wide_permissions(file)
         try:
@@ -164,6 +169,23 @@ class Keystore:
         tag, text = rest[:_TAG_BYTES], rest[_TAG_BYTES:]
         cipher = _cipher(_derive(self._password, salt), nonce)
         return cipher.decrypt_and_verify(text, tag).decode()
+
+
+class KeyRing(Collection[bytes]):
+    """The public keys of a type, sorted, as the keystore has them at the moment."""
+
+    def __init__(self, keystore: Keystore, key_type: str) -> None:
+        self._keystore = keystore
+        self._key_type = key_type
+
+    def __contains__(self, public: object) -> bool:
+        return isinstance(public, bytes) and self._keystore.get(self._key_type, public) is not None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._keystore.publics(self._key_type))
+
+    def __len__(self) -> int:
+        return len(self._keystore.publics(self._key_type))
 
 
 def _pair_of(key_type: str, suri: str) -> KeyPair:

@@ -21,6 +21,8 @@ from rpc.ports import Json, Refusal, SubmissionRefused, TransactionStatus, Unsub
 from runtime.frame.executive import ApiError
 from runtime.primitives.block import Header
 from runtime.primitives.hashing import blake2_256
+from runtime.primitives.scale import DecodeError
+from runtime.primitives.session import SessionKeys, prove_ownership
 from runtime.primitives.types import Hash
 from runtime.runtime import Runtime, UnknownVersion
 from runtime.state.overlay import Overlay
@@ -273,6 +275,18 @@ class KeysAdapter:
             return self.keystore.rotate()
         except (OSError, StorageUnusable) as error:
             raise ports.PortError(str(error)) from error
+
+    def prove_ownership(self, keys: bytes, owner: bytes) -> bytes:
+        """The proof that session keys of ours go to an account."""
+        try:
+            public = SessionKeys.decode(keys)
+        except DecodeError as error:
+            raise ports.PortError(f"These are no session keys: {error}") from error
+        aura = self.keystore.get("aura", public.aura)
+        grandpa = self.keystore.get("gran", public.grandpa)
+        if aura is None or grandpa is None:
+            raise ports.PortError("The keystore lacks one of these keys.")
+        return prove_ownership(owner, aura, grandpa)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from typing import TypeVar, cast
 
 import trio
 
+from consensus import effects
 from consensus.core import Core
 from consensus.ports import ConsensusConfig
 from consensus.signatures import NativeSignatures
@@ -29,6 +30,7 @@ from node.chain_spec import ChainSpec, load_chain_spec
 from node.clock import Clock, SystemClock
 from node.config import NodeConfig
 from node.database import Database
+from node.duties import Duties
 from node.engine import Engine, Notifications
 from node.errors import ConfigInvalid, NodeError, PortTaken
 from node.heads import Heads
@@ -124,6 +126,14 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
     wire = NetworkWire(network, pool)
     heads = Heads(chain, pool)
     instruments = Instruments()
+    duties = Duties(
+        chain, pool, keystore if config.is_validator else None, wire.pass_on, rng, NODE_VERSION
+    )
+
+    def follow_best(effect: effects.NotifyBest) -> None:
+        heads.best(effect)
+        duties.best(effect)
+
     engine = Engine(
         _core(config, chain, keystore),
         chain,
@@ -131,7 +141,9 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
         Signer(keystore, config.base_path),
         wire,
         clock,
-        Notifications(heads.imported, heads.best, heads.finalized, instruments.alarm),
+        Notifications(
+            heads.imported, follow_best, heads.finalized, instruments.alarm, duties.report
+        ),
         rng,
         instruments,
     )
@@ -298,8 +310,8 @@ def _core(config: NodeConfig, chain: Chain, keystore: Keystore) -> Core:
             genesis_hash=chain.genesis_hash,
             slot_duration_ms=constants.slot_duration_ms,
             gossip_duration_ms=constants.gossip_duration_ms,
-            aura_keys=tuple(keystore.publics("aura")) if is_authority else (),
-            grandpa_keys=tuple(keystore.publics("gran")) if is_authority else (),
+            aura_keys=keystore.ring("aura") if is_authority else (),
+            grandpa_keys=keystore.ring("gran") if is_authority else (),
             is_authoring_forced=config.force_authoring,
         ),
         chain,

@@ -93,6 +93,17 @@ def rotate_keys(node: Node) -> Json:
         raise RpcError(AUTHOR_OTHER, str(error)) from None
 
 
+@method("author_rotateKeysWithOwner", unsafe=True)
+def rotate_keys_with_owner(node: Node, owner: HexBytes) -> Json:
+    """Draw new session keys for an account: the arguments of `Session.set_keys`."""
+    try:
+        keys = node.keys.rotate()
+        proof = node.keys.prove_ownership(keys, owner)
+    except PortError as error:
+        raise RpcError(AUTHOR_OTHER, str(error)) from None
+    return {"keys": to_hex(keys), "proof": to_hex(proof)}
+
+
 def status_json(status: TransactionStatus) -> Json:
     """A status as `author_extrinsicUpdate` carries it."""
     if status.kind in KINDS_WITH_HASH:

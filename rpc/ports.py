@@ -401,6 +401,13 @@ class KeysPort(Protocol):
         """Draw and store new session keys; their public keys, concatenated. Raises `PortError`."""
         ...
 
+    def prove_ownership(self, keys: bytes, owner: bytes) -> bytes:
+        """What shows that the holder of session keys gives them to an account.
+
+        Raises `PortError` when they are not all here.
+        """
+        ...
+
 
 class DretPort(Protocol):
     """What `dret_*` methods report."""

@@ -234,6 +234,7 @@ RESULTS: Mapping[str, Schema] = {
     "author_hasKey": FLAG,
     "author_hasSessionKeys": FLAG,
     "author_rotateKeys": HEX,
+    "author_rotateKeysWithOwner": record({"keys": HEX, "proof": HEX}),
     "payment_queryInfo": ref("DispatchInfo"),
     "payment_queryFeeDetails": ref("FeeDetails"),
     "grandpa_proveFinality": maybe(HEX),

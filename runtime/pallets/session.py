@@ -234,6 +234,17 @@ class Session(Pallet[Config]):
         registered = self.next_keys[who]
         return found if registered is None else [*found, registered]
 
+    def set_of_slot(self, slot: int) -> SetId | None:
+        """The set that authored in a slot; None if it is not kept."""
+        set_id = self.config.grandpa.set_id()
+        while (record := self.sets[set_id]) is not None:
+            if slot > record.after_slot:
+                return set_id
+            if set_id == 0:
+                break
+            set_id -= 1
+        return None
+
     def end_session(self, wanted: Sequence[AccountId]) -> None:
         """In the last block of a session: the queued set takes over, the next one is queued.
 

@@ -59,7 +59,7 @@ class Desk:
             report=lambda peer, delta, reason: self.done.append(("report", peer, delta)),
             request_blocks=self._request,
         )
-        notify = Notifications(*[self.done.append] * 4)
+        notify = Notifications(*[self.done.append] * 5)
         self.engine = Engine(
             cast(Any, self.core),
             cast(Any, chain),

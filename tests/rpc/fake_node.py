@@ -400,6 +400,11 @@ class FakeKeys:
         self.stored["aura", public] = self.stored["gran", public] = suri
         return public * 2
 
+    def prove_ownership(self, keys: bytes, owner: bytes) -> bytes:
+        if not self.has_session_keys(keys):
+            raise PortError("the keys are not here")
+        return hashlib.sha512(keys + owner).digest() * 2
+
 
 class FakeDret:
     """A status whose answer tests may replace, by something that fails too."""

@@ -413,6 +413,12 @@ class TestAuthor:
         assert await result(server, "author_hasSessionKeys", "0x" + "00" * 64) is False
         assert (await error(server, "author_hasSessionKeys", "0x00"))["code"] == 1040
 
+    async def test_session_keys_for_an_account_come_with_their_proof(self, server: Running) -> None:
+        found = await result(server, "author_rotateKeysWithOwner", "0x" + "11" * 32)
+
+        assert await result(server, "author_hasSessionKeys", found["keys"]) is True
+        assert len(found["proof"]) == 2 + 256
+
     async def test_extrinsics_are_removed_by_bytes_or_hash(self, server: Running) -> None:
         extrinsics = [bytes([4, number]) for number in range(3)]
         for extrinsic in extrinsics:

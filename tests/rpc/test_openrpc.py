@@ -117,6 +117,7 @@ def calls(server: Running) -> dict[str, list[Any]]:
         "author_removeExtrinsic": [[{"extrinsic": "0x0401"}]],
         "author_hasKey": ["0x00", "aura"],
         "author_hasSessionKeys": ["0x" + "00" * 64],
+        "author_rotateKeysWithOwner": ["0x" + "11" * 32],
         "payment_queryInfo": [XT],
         "payment_queryFeeDetails": [XT],
         "grandpa_proveFinality": [1],
