@@ -8,6 +8,7 @@ import asyncclick as click
 GROUPS = {
     "node": ("node.cli.node:group", "Run and look after a node."),
     "key": ("node.cli.key:group", "Make, inspect and insert keys."),
+    "authority": ("node.cli.authority:group", "The consortium: members, votes, validators' keys."),
     "chain-spec": ("node.cli.chain_spec:group", "Build chain specifications."),
     "devnet": ("node.cli.devnet:group", "A local network on real data."),
     "replay": ("node.cli.replay:command", "Run a scenario without a network, as fast as it can."),
