@@ -6,12 +6,13 @@ test compares them with what the runtime encodes.
 
 from collections.abc import Sequence
 
-from runtime.primitives.scale import U8, Compact, Struct
+from runtime.primitives.scale import U8, U32, Compact, Struct
 from runtime.primitives.types import ConnectionId, EnergyWh, IntervalIndex, OrderId, PricePerKwh
 
 CONSUMPTION_METERING, TRADING = 21, 22
 SUBMIT_READING, CORRECT_READING = 2, 3
 PLACE_ORDERS, CANCEL_ORDER, CHOOSE_POOL = 1, 2, 3
+PROPOSE_CONTRACT, COUNTERSIGN_CONTRACT, WITHDRAW_CONTRACT, TERMINATE_CONTRACT = 4, 5, 6, 7
 OFFER, BID = 0, 1
 
 
@@ -54,6 +55,10 @@ class _ChoosePool(Struct):
     is_member: bool
 
 
+class _OfContract(Struct):
+    contract_id: Compact[U32]
+
+
 def place_orders(connection: int, interval: int, orders: Sequence[Terms]) -> bytes:
     """Put the steps of a curve into the book of an interval."""
     arguments = _PlaceOrders(connection, interval, tuple(orders))
@@ -90,3 +95,13 @@ def correct_reading(
 def choose_pool(connection: int, *, is_member: bool) -> bytes:
     """Share the residuals of one's connection, or stop sharing them."""
     return bytes([TRADING, CHOOSE_POOL]) + _ChoosePool(connection, is_member).encode()
+
+
+def propose_contract(terms: Struct) -> bytes:
+    """Propose a contract with terms in the form of the runtime."""
+    return bytes([TRADING, PROPOSE_CONTRACT]) + terms.encode()
+
+
+def of_contract(call: int, contract_id: int) -> bytes:
+    """Countersign, withdraw or terminate a contract."""
+    return bytes([TRADING, call]) + _OfContract(contract_id).encode()

@@ -12,7 +12,10 @@ GROUPS = {
     "chain-spec": ("node.cli.chain_spec:group", "Build chain specifications."),
     "devnet": ("node.cli.devnet:group", "A local network on real data."),
     "replay": ("node.cli.replay:command", "Run a scenario without a network, as fast as it can."),
-    "market": ("node.cli.market:group", "The market: bills, the pool, corrections, clearing."),
+    "market": (
+        "node.cli.market:group",
+        "The market: bills, the pool, contracts, corrections, clearing.",
+    ),
 }
 
 

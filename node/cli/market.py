@@ -16,7 +16,7 @@ from typing import cast
 
 import asyncclick as click
 
-from node.cli import market_chain
+from node.cli import market_chain, market_contracts
 from runtime.kernels.auction import (
     AuctionBoundsError,
     Clearing,
@@ -40,10 +40,15 @@ class BookError(click.ClickException):
 
 @click.group()
 def group() -> None:
-    """The market: bills, the pool, corrections; clear a book from a file."""
+    """The market: bills, the pool, contracts, corrections; clear a book from a file."""
 
 
-for command in (market_chain.bill, market_chain.pool, market_chain.correct):
+for command in (
+    market_chain.bill,
+    market_chain.pool,
+    market_chain.correct,
+    market_contracts.contract,
+):
     group.add_command(command)
 
 

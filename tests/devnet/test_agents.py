@@ -233,6 +233,7 @@ def test_the_slot_of_a_header_is_read_from_its_digest() -> None:
 @pytest.mark.parametrize("connection", [0, 1, 40])
 def test_calls_are_those_of_the_runtime(connection: int) -> None:
     from devnet.scenario import dev_chain_spec
+    from runtime.pallets.trading.contract_records import ContractTerms, PriceRule, Shape
     from runtime.pallets.trading.records import Side
     from runtime.pallets.trading.records import Terms as RuntimeTerms
 
@@ -250,6 +251,15 @@ def test_calls_are_those_of_the_runtime(connection: int) -> None:
     assert calls.choose_pool(connection, is_member=True) == encode(
         "Trading", "choose_pool", connection=connection, is_member=True
     )
+    for number, name in (
+        (calls.COUNTERSIGN_CONTRACT, "countersign_contract"),
+        (calls.WITHDRAW_CONTRACT, "withdraw_contract"),
+        (calls.TERMINATE_CONTRACT, "terminate_contract"),
+    ):
+        assert calls.of_contract(number, 300) == encode("Trading", name, contract_id=300)
+    rule = PriceRule(1, 2, 3, 4)
+    contract = ContractTerms(1, 2, Shape.SOLAR, 3, 0, rule, 4, 5, False, 0, 6, 7)
+    assert calls.propose_contract(contract) == encode("Trading", "propose_contract", terms=contract)
     assert calls.correct_reading(connection, 9, 1, 2, "why") == encode(
         "ConsumptionMetering",
         "correct_reading",

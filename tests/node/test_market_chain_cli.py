@@ -13,6 +13,15 @@ from node.cli import market_chain
 from node.cli.market import group
 from node.errors import NodeUnreachable
 from runtime.pallets.consumption_metering.records import Correction, Metered, Method
+from runtime.pallets.trading.contract_records import (
+    Contract,
+    ContractEntry,
+    ContractId,
+    ContractProposal,
+    ContractTerms,
+    PriceRule,
+    Shape,
+)
 from runtime.pallets.trading.records import BillLine, PoolChoice, SettlementLine
 from runtime.primitives.extrinsic import decode_extrinsic
 from runtime.primitives.scale import codec
@@ -133,3 +142,81 @@ async def test_a_node_that_is_not_there_is_named(autojump_clock: trio.abc.Clock)
 
     assert isinstance(result.exception, NodeUnreachable)
     assert "127.0.0.1:9999" in str(result.exception)
+
+
+TERMS = ContractTerms(
+    seller=3,
+    buyer=5,
+    shape=Shape.AS_PRODUCED,
+    volume_wh=0,
+    share_ppm=200_000,
+    price=PriceRule(110_000, 0, 110_000, 110_000),
+    first=1_120,
+    last=1_120 + 96 - 1,
+    is_firm=False,
+    tolerance_ppm=0,
+    notice=96,
+    termination_fee_max=2_500_000_000,
+)
+STANDING = Contract(TERMS, 7_000_000_000, 7_000_000_000, False, 900, 99_000_000)
+
+
+def stand(*contracts: Contract) -> None:
+    """Let these contracts stand, and let none wait."""
+    entries = [ContractEntry(number, each) for number, each in enumerate(contracts)]
+    FakeLink.answers["Trading_contracts"] = codec(list[ContractEntry]).encode(entries)
+    FakeLink.answers["Trading_contract_proposals"] = b"\0"
+
+
+async def test_a_contract_is_proposed_with_amounts_in_drt() -> None:
+    waiting = [(4, ContractProposal(bytes(32), TERMS))]
+    FakeLink.answers["Trading_current_interval"] = (1_000).to_bytes(4, "little")
+    FakeLink.answers["Trading_contract_proposals"] = codec(
+        list[tuple[ContractId, ContractProposal]]
+    ).encode(waiting)
+    options = ["--seller", "3", "--buyer", "5", "--shape", "as-produced", "--price", "0.11"]
+    options += ["--share-ppm", "200000", "--days", "1", "--termination-fee-max", "2.5"]
+
+    result = await run("contract", "propose", *options, *SIGNER)
+    other = await run("contract", "propose", *options, "--firm", *SIGNER)
+    fine = await run("contract", "propose", *options, "--cap", "0.0000001", *SIGNER)
+
+    assert calls_taken()[0] == calls.propose_contract(TERMS)
+    assert "Contract 4 waits for the other party; it begins with 1120." in result.output
+    assert isinstance(other.exception, market_chain.Refused)
+    assert fine.exit_code == 2
+
+
+async def test_contracts_are_signed_and_shown() -> None:
+    stand(STANDING)
+
+    signed = await run("contract", "countersign", "0", *SIGNER)
+    late = await run("contract", "countersign", "1", *SIGNER)
+    table = await run("contract", "list")
+    rows = json.loads((await run("contract", "list", "-o", "json")).output)
+
+    assert calls_taken()[0] == calls.of_contract(calls.COUNTERSIGN_CONTRACT, 0)
+    assert "Contract 0 stands; each party keeps 7.000000000 DRT aside." in signed.output
+    assert isinstance(late.exception, market_chain.Refused)
+    assert "as_produced" in table.output
+    assert "0.099000" in table.output
+    assert (rows[0]["state"], rows[0]["base_micro"]) == ("stands", 110_000)
+
+
+async def test_a_contract_that_ends_as_before_was_not_terminated() -> None:
+    stand(STANDING)
+
+    same = await run("contract", "terminate", "0", *SIGNER)
+    none = await run("contract", "terminate", "9", *SIGNER)
+
+    assert isinstance(same.exception, market_chain.Refused)
+    assert "no contract 9" in str(none.exception)
+
+
+async def test_a_proposal_is_withdrawn() -> None:
+    stand()
+
+    result = await run("contract", "withdraw", "4", *SIGNER)
+
+    assert calls_taken() == [calls.of_contract(calls.WITHDRAW_CONTRACT, 4)]
+    assert "No proposal 4 waits any more." in result.output

@@ -398,6 +398,11 @@ class Trading(Pallet[Config]):
                 bill.append(BillLine(interval, self.is_final(interval), lines[connection - 1]))
         return bill
 
+    @api("Trading_current_interval")
+    def read_current_interval(self) -> IntervalIndex:
+        """The latest interval in which a block was made."""
+        return self.schedule.get().seen
+
     @api("Trading_totals")
     def read_totals(self) -> Totals:
         """Sums over all settled intervals."""
