@@ -5,8 +5,7 @@ forgets the notes, rolling back plays them in reverse.
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 
 from runtime.state.backend import Backend
 from runtime.state.trie import TrieCommit
@@ -33,10 +32,6 @@ class Overlay:
             return self._changes[key]
         except KeyError:
             return self._backend.get(key)
-
-    def exists(self, key: bytes) -> bool:
-        """Whether there is a value under `key`; an empty value counts."""
-        return self.get(key) is not None
 
     def set(self, key: bytes, value: bytes) -> None:
         """Write a value."""
@@ -65,17 +60,6 @@ class Overlay:
         for key in own[position:]:
             if written[key]:
                 yield key
-
-    @contextmanager
-    def transaction(self) -> Generator[None, None, None]:
-        """Keep the writes of the block when it ends well; undo them when it raises."""
-        self.begin()
-        try:
-            yield
-        except BaseException:
-            self.rollback()
-            raise
-        self.commit_transaction()
 
     def begin(self) -> None:
         """Open a transaction inside the current one."""

@@ -61,16 +61,16 @@ def test_reads_and_keys_are_those_of_a_dict_that_is_copied_for_each_transaction(
     assert present(present({}, before), overlay.changes()) == model
 
 
-def test_an_exception_undoes_the_transaction_and_goes_on() -> None:
+def test_a_transaction_that_is_rolled_back_never_was() -> None:
     overlay = Overlay(MemoryBackend({b"a": b"1"}))
 
-    with pytest.raises(LookupError), overlay.transaction():
-        overlay.set(b"a", b"2")
-        overlay.set(b"b", b"2")
-        raise LookupError
+    overlay.begin()
+    overlay.set(b"a", b"2")
+    overlay.set(b"b", b"2")
+    overlay.rollback()
 
     assert overlay.get(b"a") == b"1"
-    assert not overlay.exists(b"b")
+    assert overlay.get(b"b") is None
     assert overlay.changes() == {}
 
 
@@ -78,8 +78,9 @@ def test_an_inner_transaction_that_was_kept_is_undone_with_the_outer_one() -> No
     overlay = Overlay(MemoryBackend())
 
     overlay.begin()
-    with overlay.transaction():
-        overlay.set(b"a", b"1")
+    overlay.begin()
+    overlay.set(b"a", b"1")
+    overlay.commit_transaction()
     overlay.rollback()
 
     assert overlay.get(b"a") is None
