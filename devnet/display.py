@@ -5,7 +5,6 @@ terminal loses the least useful ones, never a digit of a port.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import trio
@@ -15,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from devnet.plan import DevnetOptions, NodePlan
+from devnet.plan import Account, DevnetOptions, NodePlan
 from devnet.status import Board, NodeView
 
 REFRESH_S = 1.0
@@ -25,15 +24,6 @@ WARNING = (
     "These are publicly known development keys: anybody can sign with them. "
     "Never use them where anything has value."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """An account of the network with its public secret."""
-
-    name: str
-    address: str
-    suri: str
 
 
 def banner(

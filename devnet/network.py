@@ -17,10 +17,10 @@ import trio
 from rich.console import Console
 
 from devnet import control, display, status, supervisor
-from devnet.display import Account
 from devnet.plan import (
     HOMES,
     PROSUMERS,
+    Account,
     DevnetOptions,
     NodePlan,
     check_options,
@@ -141,7 +141,7 @@ def prepare(options: DevnetOptions) -> Prepared:
         spec_path.write_text(text)
     spec = json.loads(spec_path.read_bytes())
     return Prepared(
-        [Account(*account) for account in scenario.accounts()],
+        scenario.accounts(),
         spec["constants"]["genesis_interval"],
         is_resumed,
     )

@@ -8,6 +8,7 @@ import hashlib
 import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from devnet.dataset import BUNDLED, grids_in
 from node.errors import ConfigInvalid, PortTaken
@@ -26,6 +27,14 @@ VALIDATORS = (
 )
 PROSUMERS = (("sunny-street", "Sunny Street"), ("wind-coop", "Wind Co-op"))
 HOMES = "homes"
+
+
+class Account(NamedTuple):
+    """An account of a network with its public secret."""
+
+    name: str
+    address: str
+    suri: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from devnet.dataset import (
     load_grid,
     load_window,
 )
-from devnet.plan import VALIDATORS
+from devnet.plan import VALIDATORS, Account
 from node.chain_spec import ChainSpec
 from node.clock import SystemClock
 from runtime.kernels.tree_flow import (
@@ -63,14 +63,6 @@ DISPUTE_INTERVALS = 672
 MILLION = 1_000_000
 PICOSECONDS_PER_MS = 1_000_000_000
 ROOT_BUS, TRANSFORMER_BUS = 0, 1
-
-
-class Account(NamedTuple):
-    """An account of the scenario with its public secret."""
-
-    name: str
-    address: str
-    suri: str
 
 
 class Utility(NamedTuple):

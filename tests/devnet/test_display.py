@@ -7,8 +7,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from devnet import display
-from devnet.display import Account
-from devnet.plan import DevnetOptions, plan_nodes
+from devnet.plan import Account, DevnetOptions, plan_nodes
 from devnet.status import Board, status_json
 
 MARKET = {
