@@ -13,13 +13,12 @@ the runtime, when the block is executed.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from runtime.primitives.aura import ENGINE_ID as AURA_ENGINE
 from runtime.primitives.block import Consensus, Digest, DigestItem, Header, PreRuntime, Seal
+from runtime.primitives.grandpa import ENGINE_ID as GRANDPA_ENGINE
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import U32, U64, DecodeError, codec
 from runtime.primitives.types import AccountId, AuthorityId, Hash
-
-AURA_ENGINE = b"aura"
-GRANDPA_ENGINE = b"FRNK"
 
 FUTURE_SLOTS_MAX = 1  # more would let an author who stamps ahead hold up all slots in between
 HEADER_BYTES_MAX = 8 * 1024
