@@ -288,9 +288,11 @@ class Host:
                     self._nursery = None
                     await self._close_all()
         except* ListenError as group:
-            raise _first(group) from None
+            raise first_cause(group) from None
         except* Exception as group:
-            raise HostFailed(str(_first(group)) or type(_first(group)).__name__) from group
+            raise HostFailed(
+                str(first_cause(group)) or type(first_cause(group)).__name__
+            ) from group
 
     async def dial(self, address: PeerAddress) -> HostLink:
         """Connect to a peer at an address. Raises `PeerError`."""
@@ -434,7 +436,8 @@ async def _closed_quietly(raw: Any) -> None:
         log.debug("A socket could not be closed: %s", error)
 
 
-def _first(error: BaseException) -> BaseException:
+def first_cause(error: BaseException) -> BaseException:
+    """What a group of errors, or a group within it, names first; any other error is its own."""
     while True:
         match error:
             case BaseExceptionGroup(exceptions=(inner, *_)):
@@ -446,5 +449,5 @@ def _first(error: BaseException) -> BaseException:
 def _cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
-    deepest = _first(error)
+    deepest = first_cause(error)
     return str(deepest) or type(deepest).__name__

@@ -23,7 +23,7 @@ import trio
 from p2p import messages
 from p2p.dialer import Dialer
 from p2p.frames import frame
-from p2p.host import Host, HostFailed
+from p2p.host import Host, HostFailed, first_cause
 from p2p.identity import (
     PeerAddress,
     PeerId,
@@ -40,7 +40,7 @@ from p2p.peers import (
     is_reachable,
     own_address_seen,
 )
-from p2p.ports import AddressInvalid, BlockProvider, ListenError, NetworkError, PeerError
+from p2p.ports import AddressInvalid, BlockProvider, ListenError, PeerError
 from p2p.session import Session, Timing, WrongGenesis, meet
 from p2p.streams import Link, ProtocolUnknown
 from p2p.sync import RequestServer
@@ -174,8 +174,8 @@ class Network:
                 log.error("The network failed and is started again: %s", group.exceptions[0])
             except* ListenError as group:
                 if not is_started:
-                    raise ListenError(str(_first(group))) from None
-                log.error("The network cannot listen, and tries again: %s", _first(group))
+                    raise ListenError(str(first_cause(group))) from None
+                log.error("The network cannot listen, and tries again: %s", first_cause(group))
             finally:
                 self._running = None
             self._counts["host_restarts"] += 1
@@ -519,10 +519,3 @@ def _parsed(text: str) -> PeerAddress | None:
         return parse_address(text)
     except AddressInvalid:
         return None
-
-
-def _first(group: BaseExceptionGroup[NetworkError]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
