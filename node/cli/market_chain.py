@@ -145,27 +145,34 @@ async def bill(
     data = u32(connection) + u32(first) + u32(last)
     async with node_at(rpc_host, rpc_port) as link:
         found: list[BillLine] = await ask(link, "Trading_bill", data, list[BillLine])
-    rows = [row_of(entry) for entry in found]
     if output == "json":
-        click.echo(json.dumps(rows))
+        click.echo(json.dumps([row_of(entry) for entry in found]))
         return
-    titles = ("interval", "import", "export", "bought", "sold", "from pool", "to pool")
+    titles = ("interval", "import", "export", "contract", "bought", "sold", "pool")
     click.echo("".join(f"{title:>12}" for title in (*titles, "DRT")) + "  state")
-    for row in rows:
-        energies = [row["interval"], row["import_wh"], row["export_wh"], row["buy_wh"]]
-        energies += [row["sell_wh"], row["pool_import_wh"], row["pool_export_wh"]]
-        money = int(str(row["amount_nano"])) / 1e9
-        state = f"{row['method']}, {'final' if row['is_final'] else 'provisional'}"
+    for entry in found:
+        line = entry.line
+        energies = [entry.interval, line.import_wh, line.export_wh]
+        energies += [line.contract_import_wh - line.contract_export_wh]
+        energies += [line.buy_wh, line.sell_wh, line.pool_import_wh - line.pool_export_wh]
+        state = f"{name_of(line.method)}, {'final' if entry.is_final else 'provisional'}"
+        money = line.amount_nano / 1e9
         click.echo("".join(f"{wh:>12}" for wh in energies) + f"{money:>12.6f}  {state}")
     total = sum(entry.line.amount_nano for entry in found)
-    click.echo(f"\nEnergy in Wh. To receive: {total / 1e9:,.9f} DRT (negative: to pay).")
+    click.echo("\nEnergy in Wh; contract and pool: what came from there less what went there.")
+    click.echo(f"To receive: {total / 1e9:,.9f} DRT (negative: to pay).")
 
 
 def row_of(entry: BillLine) -> dict[str, object]:
     """A line of a bill by the names of its fields."""
     line = {name: getattr(entry.line, name) for name in entry.line.__struct_fields__}
-    line["method"] = Method(entry.line.method).name.lower()
+    line["method"] = name_of(entry.line.method)
     return {"interval": entry.interval, "is_final": entry.is_final, **line}
+
+
+def name_of(method: int) -> str:
+    """Where a settled energy comes from."""
+    return Method(method).name.lower()
 
 
 # The node.

@@ -241,12 +241,14 @@ async def withdraw(
 ) -> None:
     """Take back one's proposal, or decline one."""
     async with node_at(rpc_host, rpc_port) as link:
+        if not await is_waiting(link, number):
+            raise Refused(f"There is no proposal {number}.")
         call = calls.of_contract(calls.WITHDRAW_CONTRACT, number)
         await submit(link, key_of(suri, suri_file, scheme), call)
-        waiting: Proposals = await ask(link, "Trading_contract_proposals", b"", Proposals)
-    if number in [other for other, _ in waiting]:
+        still_waits = await is_waiting(link, number)
+    if still_waits:
         raise Refused("The chain refused: you are no party of this proposal.")
-    click.echo(f"No proposal {number} waits any more.")
+    click.echo(f"Proposal {number} does not wait any more.")
 
 
 @contract.command()
@@ -272,6 +274,12 @@ async def terminate(
     if after.contract.terms.last == before.contract.terms.last:
         raise Refused("The chain refused: you are no party, it ends anyway, or money is missing.")
     click.echo(f"Contract {number} ends with interval {after.contract.terms.last}.")
+
+
+async def is_waiting(link: Link, number: int) -> bool:
+    """Whether a proposal waits for a signature."""
+    waiting: Proposals = await ask(link, "Trading_contract_proposals", b"", Proposals)
+    return number in [other for other, _ in waiting]
 
 
 async def standing_contract(link: Link, number: int) -> ContractEntry | None:

@@ -213,10 +213,15 @@ async def test_a_contract_that_ends_as_before_was_not_terminated() -> None:
     assert "no contract 9" in str(none.exception)
 
 
-async def test_a_proposal_is_withdrawn() -> None:
-    stand()
+async def test_a_proposal_that_goes_on_waiting_or_never_did_was_not_withdrawn() -> None:
+    waiting = [(4, ContractProposal(bytes(32), TERMS))]
+    FakeLink.answers["Trading_contract_proposals"] = codec(
+        list[tuple[ContractId, ContractProposal]]
+    ).encode(waiting)
 
-    result = await run("contract", "withdraw", "4", *SIGNER)
+    refused = await run("contract", "withdraw", "4", *SIGNER)
+    none = await run("contract", "withdraw", "5", *SIGNER)
 
     assert calls_taken() == [calls.of_contract(calls.WITHDRAW_CONTRACT, 4)]
-    assert "No proposal 4 waits any more." in result.output
+    assert "you are no party" in str(refused.exception)
+    assert "no proposal 5" in str(none.exception)
