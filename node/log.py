@@ -31,12 +31,20 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(entry)
 
 
+# Peers' words are logged too: they must not begin a line of their own, nor command a terminal.
+_ESCAPED = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+
+
 class _TextFormatter(logging.Formatter):
     default_msec_format = "%s.%03d"
     converter = staticmethod(time.gmtime)
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line without a traceback."""
+        return super().formatMessage(record).translate(_ESCAPED)
 
 
 def configure_logging(filters: str, log_format: str, log_file: Path | None) -> None:

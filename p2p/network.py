@@ -14,6 +14,7 @@ stays. A second link of the same direction replaces the first, which its peer ha
 
 import logging
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ RESTART_PAUSE_S = 1.0
 IDENTIFY_TRIES_MAX, IDENTIFY_PAUSE_S = 10, 0.1  # libp2p does not tell when identify is done
 DIAL_PATIENCE_S = 3.0  # the peer waits longer for our status
 STRANGERS_MAX = 1_024  # peers of other chains that the log has told of
+GENESIS = re.compile("[0-9a-f]{64}")  # in the name of a protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,7 +363,7 @@ class Network:
         for _ in range(IDENTIFY_TRIES_MAX):
             for protocol in link.spoken_protocols():
                 parts = protocol.split("/")
-                if parts[2:] == ours[2:] and parts[1] != ours[1]:
+                if parts[2:] == ours[2:] and parts[1] != ours[1] and GENESIS.fullmatch(parts[1]):
                     self._warn_of_stranger(
                         link.peer,
                         f"is on the chain with genesis 0x{parts[1]}, ours is 0x{ours[1]}",
