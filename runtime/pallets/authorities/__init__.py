@@ -43,6 +43,7 @@ from runtime.frame import (
     api,
     call,
 )
+from runtime.pallets.aura import slot_of
 from runtime.pallets.authorities.errors import (
     AlreadyMember,
     AlreadySeen,
@@ -104,6 +105,7 @@ from runtime.pallets.authorities.proposals import (
 from runtime.pallets.authorities.records import Candidate, Overview, Upgrade, ValidatorView
 from runtime.pallets.session import Session
 from runtime.pallets.system import account_from_text
+from runtime.primitives.block import Header
 from runtime.primitives.crypto import Scheme, verify
 from runtime.primitives.grandpa import EquivocationProof
 from runtime.primitives.scale import DecodeError
@@ -116,6 +118,7 @@ CANDIDATES_MAX = 16
 SILENT_SESSIONS = 3  # in a row without a sign of life, then the runtime proposes removal
 EMERGENCIES_MAX = 2  # of one member within thirty times the life of an emergency measure
 EMERGENCY_WINDOW = 30
+REPORTS_MAX = 64  # of authors in the pool: they pay nothing
 PEER_ID_BYTES_MAX = 64
 NODE_VERSION_BYTES_MAX = 32
 
@@ -183,13 +186,14 @@ def tag_heartbeat(
 
 
 def tag_author_report(set_id: int, first: bytes, second: bytes) -> bytes:
-    """Reports that come to the same are told apart by the runtime, not by the pool."""
-    return b"author" + set_id.to_bytes(8, "little") + first[:32] + second[:32]
+    """At most 64 reports at a time, whatever headers an author makes up against itself."""
+    slot = slot_of(Header.decode(first).digest) or 0
+    return b"author" + (slot % REPORTS_MAX).to_bytes(1, "little")
 
 
 def tag_vote_report(proof: bytes) -> bytes:
-    """Set, stage, round and voter, as they stand in the proof."""
-    return b"vote" + proof[:49]
+    """One report of a voter at a time."""
+    return b"vote" + EquivocationProof.decode(proof).equivocation.identity
 
 
 class Authorities(Pallet[Config]):
@@ -228,6 +232,9 @@ class Authorities(Pallet[Config]):
 
     reports: StorageDoubleMap[SetId, Hash, bool, Twox64Concat, Twox64Concat]
     """Offences that are known, as long as their set is kept."""
+
+    offenders: StorageValue[list[AccountId]]
+    """Who was reported in this session: once is enough, and reports cost nothing."""
 
     # Hooks.
 
@@ -614,9 +621,11 @@ class Authorities(Pallet[Config]):
 
     def _note_offence(self, set_id: int, kind: OffenceKind, number: int, who: AccountId) -> None:
         key = offence_key(kind, number, who)
-        if self.reports[set_id, key]:
+        offenders = self.offenders.get()
+        if self.reports[set_id, key] or who in offenders:
             raise DuplicateReport
         self.reports[set_id, key] = True
+        self.offenders.set([*offenders, who])
         self.deposit_event(Offence(who, kind))
         self.config.session.disable(who)
         self._propose_removal(who)
@@ -625,6 +634,7 @@ class Authorities(Pallet[Config]):
         """Judge who was there, take in proven candidates, and let the next set take over."""
         session, seen = self.config.session, self.seen.get()
         self.seen.set([])
+        self.offenders.set([])
         for who in session.validators.get():
             self._judge(who, who in seen)
         for who, candidate in self._candidates():

@@ -60,7 +60,7 @@ class InvalidEvidence(frame.Error, index=13):
 
 
 class DuplicateReport(frame.Error, index=14):
-    """This offence is known."""
+    """This offence is known, or the offender was reported in this session already."""
 
 
 class TooLong(frame.Error, index=15):

@@ -19,6 +19,7 @@ from runtime.primitives.grandpa import (
     PrevoteEquivocation,
     vote_payload,
 )
+from runtime.runtime import SignatureCache
 from tests.support import ALICE, BOB, CHARLIE, DAVE, MemoryChain, new_runtime
 from tests.support.accounts import pair_named
 
@@ -41,15 +42,22 @@ def author_report(chain: MemoryChain, first: bytes, second: bytes, set_id: int =
 
 
 def vote_report(
-    chain: MemoryChain, name: str = "Dave", *, second: bytes = bytes(32), set_id: int = 0
+    chain: MemoryChain,
+    name: str = "Dave",
+    *,
+    second: bytes = bytes(32),
+    set_id: int = 0,
+    round_number: int = 9,
 ) -> bytes:
-    """A report of two precommits in round 9."""
+    """A report of two precommits in a round."""
     pair = pair_named(name, Scheme.ED25519)
     votes = []
     for target in (bytes([5]) * 32, second):
-        payload = vote_payload(Precommit(target, 4), 9, set_id)
+        payload = vote_payload(Precommit(target, 4), round_number, set_id)
         votes.append(EquivocatedVote(target, 4, pair.sign(payload)))
-    proof = EquivocationProof(set_id, PrecommitEquivocation(9, pair.public, votes[0], votes[1]))
+    proof = EquivocationProof(
+        set_id, PrecommitEquivocation(round_number, pair.public, votes[0], votes[1])
+    )
     call = chain.call("Authorities", "report_voter", proof=proof.encode())
     return UncheckedExtrinsic(None, call).encode()
 
@@ -97,6 +105,38 @@ def test_an_offence_is_punished_once() -> None:
     chain.slot += 1  # the next one is Dave's, who is disabled
 
     assert refusal(chain, vote_report(chain, second=bytes([9]) * 32)) == "DuplicateReport"
+
+
+def test_an_offence_does_not_count_again_in_another_session() -> None:
+    chain = a_chain()
+    report = vote_report(chain)
+    chain.build([report])
+    while chain.head.number < 15:
+        chain.slot += (chain.slot + 1) % 4 == 3  # Dave's slots
+        chain.build()
+
+    assert refusal(chain, report) == "DuplicateReport"
+    other = vote_report(chain, second=bytes([9]) * 32, round_number=10)
+    chain.slot += (chain.slot + 1) % 4 == 3
+    chain.build([other])
+    assert chain.runtime.session.disabled_validators.get() == [3]
+
+
+def test_an_offender_is_reported_once_a_session_whatever_it_signs_against_itself() -> None:
+    chain = a_chain()
+    runtime = chain.runtime
+    reports = [vote_report(chain, round_number=number) for number in (9, 10)]
+    tags = [
+        runtime.validate_transaction(
+            chain.overlay(), report, SignatureCache(), chain.head.hash()
+        ).provides
+        for report in reports
+    ]
+    chain.build(reports[:1])
+    chain.slot += 1
+
+    assert tags[0] == tags[1]
+    assert refusal(chain, reports[1]) == "DuplicateReport"
 
 
 def test_more_than_f_offenders_are_recorded_and_not_disabled() -> None:
