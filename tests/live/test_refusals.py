@@ -154,15 +154,18 @@ def test_an_extrinsic_signed_for_another_chain_has_a_bad_signature(
     assert (refused.code, refused.data) == (1010, "Transaction has a bad signature")
 
 
-def test_the_same_extrinsic_is_taken_once(client: Any) -> None:
-    sender = pair("//Early")
+def test_the_same_extrinsic_is_taken_once_and_waits_for_its_turn(client: Any) -> None:
+    sender, receiver = pair("//Early"), pair("//Early//Receiver")
     succeed(client, pair("//Operator"), transfer(sender, DRT))
-    ahead = signed(client, sender, transfer(pair("//Bob"), DRT), nonce=5)
+    early = signed(client, sender, transfer(receiver, DRT // 10), nonce=1)
     port = int(client.url.rpartition(":")[2])
 
-    ask(port, "author_submitExtrinsic", "0x" + ahead.hex())  # waits for the nonces before it
+    ask(port, "author_submitExtrinsic", "0x" + early.hex())
+    again = refuse(client, early)
+    succeed(client, sender, transfer(receiver, DRT // 10))
 
-    assert refuse(client, ahead).code == 1013
+    assert again.code == 1013
+    eventually(lambda: client.get_account_nonce(sender.ss58_address) == 2, 20)
 
 
 def test_orders_that_break_a_rule_fail_with_its_name(client: Any, household: Household) -> None:

@@ -1,5 +1,7 @@
 """What a settlement does with a bid that was matched, and what it must never do."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from tests.live.network import LIVE, Devnet, eventually
@@ -47,22 +49,68 @@ def balance(client: Any, household: Household, block: str) -> int:
     return int(data["free"]) + int(data["reserved"])
 
 
-def test_homes_trade_and_the_residuals_are_zero(client: Any, devnet: Devnet) -> None:
-    settled = eventually(
-        lambda: [record for record in latest(client) if record["traded_wh"]], SETTLED_WITHIN_S
-    )
+def test_homes_trade_whenever_their_book_can_be_cleared(
+    client: Any, devnet: Devnet, tmp_path: Path
+) -> None:
+    records = eventually(lambda: latest(client), SETTLED_WITHIN_S)
 
-    assert all(record["energy_residual_wh"] == 0 for record in settled)
-    status = devnet.status()
-    assert status["money_residual_nano"] == status["energy_residual_wh"] == 0
-    assert status["traded_wh"] > 0
+    silent = [interval for interval, record in records.items() if not record["traded_wh"]]
+    books = placed_orders(client, INTERVALS + QUOTED_AHEAD + SETTLED_BEHIND) if silent else {}
+    assert all(record["energy_residual_wh"] == 0 for record in records.values())
+    assert len(silent) < len(records), "the trader alone would do"
+    for interval in silent:
+        assert not fills_of(devnet, tmp_path, client, books.get(interval, [])), interval
 
 
-def latest(client: Any) -> list[Any]:
-    """The records of the latest settled intervals."""
-    newest = interval_now(client) - 3
-    found = [client.query("Trading", "Settlements", [newest - back]).value for back in range(4)]
-    return [record for record in found if record]
+INTERVALS, QUOTED_AHEAD, SETTLED_BEHIND, BLOCKS_PER_INTERVAL = 6, 3, 3, 3
+
+
+def latest(client: Any) -> dict[int, Any]:
+    """The latest settled intervals, once some of them have traded."""
+    newest = interval_now(client) - SETTLED_BEHIND
+    found = {
+        interval: client.query("Trading", "Settlements", [interval]).value
+        for interval in range(newest - INTERVALS, newest + 1)
+    }
+    settled = {interval: record for interval, record in found.items() if record}
+    return settled if any(record["traded_wh"] for record in settled.values()) else {}
+
+
+def placed_orders(client: Any, intervals: int) -> dict[int, list[Any]]:
+    """What was placed in the latest blocks and not taken back, by the interval it is for."""
+    head = client.get_block_number(None)
+    orders: dict[int, Any] = {}
+    for number in range(max(1, head - intervals * BLOCKS_PER_INTERVAL), head + 1):
+        events = client.get_events(client.get_block_hash(number))
+        for placed in attributes(events, "Trading.OrderPlaced"):
+            orders[placed["order_id"]] = placed
+        for cancelled in attributes(events, "Trading.OrderCancelled"):
+            orders.pop(cancelled["order_id"], None)
+    books: dict[int, list[Any]] = {}
+    for order in orders.values():
+        books.setdefault(order["interval"], []).append(order)
+    return books
+
+
+def fills_of(devnet: Devnet, folder: Path, client: Any, orders: list[Any]) -> int:
+    """What `dret market clear` fills of a whole book at once."""
+    topology = json.loads(devnet.spec.read_text())["genesis"]["grid_balancing"]["topology"]
+    connections = [order["connection"] for order in orders]
+    book = {
+        **{name: topology[name] for name in ("parent", "cap_up", "cap_down", "loss_ppm", "tariff")},
+        "bus": [
+            client.query("ProducerRegistration", "Connections", [number]).value["bus"]
+            for number in connections
+        ],
+        "price": [order["price_micro"] for order in orders],
+        "qty": [order["quantity_wh"] for order in orders],
+        "isbid": [int(order["side"] == "Bid") for order in orders],
+        "reference_price": client.query("Trading", "ReferencePrice").value,
+    }
+    file = folder / "book.json"
+    file.write_text(json.dumps(book))
+    cleared = json.loads(devnet.dret("market", "clear", str(file), "--output", "json"))
+    return sum(cleared["fill"])
 
 
 def test_balances_and_issuance_agree(client: Any) -> None:
@@ -74,3 +122,14 @@ def test_balances_and_issuance_agree(client: Any) -> None:
         account.value["data"]["free"] + account.value["data"]["reserved"] for _, account in accounts
     )
     assert money == client.query("Balances", "TotalIssuance", block_hash=block).value
+
+
+def test_the_status_tells_the_totals_of_the_chain(client: Any, devnet: Devnet) -> None:
+    before = client.query("Trading", "Totals").value
+
+    status = devnet.status()
+
+    assert status["money_residual_nano"] == status["energy_residual_wh"] == 0
+    # The status is that of the node that is furthest.
+    assert before["intervals_settled"] <= status["intervals_settled"]
+    assert before["traded_wh"] <= status["traded_wh"]

@@ -70,9 +70,11 @@ def test_nothing_is_left_of_a_network_however_it_ends(devnet: Devnet, tmp_path: 
         assert devnet.config()["genesis"] == genesis
         assert {devnet.hash_at(name, final[0]) for name in devnet.names} == {final[1]}
         pids, ports = devnet.pids(), devnet.ports()
+        second = run_dret(devnet.folder, "devnet", "up", "--no-tui", *devnet.flags())
     finally:
         code = end(process, signal.SIGINT)  # Ctrl-C
 
+    assert second.returncode == 9 and "dret devnet down" in second.stderr
     assert code == 0
     assert_nothing_left(list(pids.values()), ports)
     text = log.read_text()
@@ -81,8 +83,8 @@ def test_nothing_is_left_of_a_network_however_it_ends(devnet: Devnet, tmp_path: 
 
 
 def test_a_network_that_is_down_says_so_and_refuses_other_options(network: Devnet) -> None:
-    network.ensure_up()
-    running = run_dret(network.folder, "devnet", "up", "--no-tui", *network.flags())
+    if not network.spec.exists():
+        network.up()
     network.down()
 
     down = run_dret(network.folder, "devnet", "down", "--scenario", network.scenario)
@@ -91,7 +93,6 @@ def test_a_network_that_is_down_says_so_and_refuses_other_options(network: Devne
         network.folder, "devnet", "up", "--no-tui", *network.flags(), "--window", "summer"
     )
 
-    assert running.returncode == 9 and "dret devnet down" in running.stderr
     assert down.returncode == 0 and "No devnet runs" in down.stdout
     assert status.returncode == 4 and "dret devnet up" in status.stderr
     assert other.returncode == 8 and "--fresh" in other.stderr
