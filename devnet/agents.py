@@ -13,7 +13,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import trio
 
 from devnet import calls
-from devnet.calls import BID, OFFER, Terms
+from devnet.calls import BID
 from devnet.homes import (
     CORRECT_BEHIND,
     QUOTE_AHEAD,
@@ -32,7 +32,6 @@ from devnet.homes import (
     Meter,
     OpenOrder,
     Quote,
-    Reading,
     Trader,
 )
 from devnet.rpc_client import Link, RpcFailed
@@ -162,7 +161,7 @@ class Street:
             done = self._read_through[meter.connection]
             if due <= done or due < self._timing.genesis_interval or meter.is_silent(due):
                 continue
-            if await self._submit(meter.suri, reading_call(meter.reading(due))):
+            if await self._submit(meter.suri, calls.submit_reading(*meter.reading(due))):
                 self._read_through[meter.connection] = due
 
     async def _open_orders(self, interval: int) -> dict[int, list[OpenOrder]]:
@@ -181,7 +180,7 @@ class Street:
 
     async def _place(self, suri: str, quote: Quote | None) -> None:
         if quote is not None:
-            for call in quote_calls(quote):
+            for call in quote.calls():
                 if not await self._submit(suri, call):
                     return  # the rest of the quote builds on this call
 
@@ -197,28 +196,6 @@ def slot_of(header: Mapping[str, Any]) -> int:
         if isinstance(item, PreRuntime) and item.engine == ENGINE_ID:
             return PreDigest.decode(item.data).slot
     return -1
-
-
-def quote_calls(quote: Quote) -> Iterator[bytes]:
-    """The calls of a quote: first what it takes back, then its orders."""
-    for order_id in quote.cancelled:
-        yield calls.cancel_order(order_id)
-    terms = [
-        Terms(BID if order.is_bid else OFFER, order.price_micro, order.quantity_wh)
-        for order in quote.orders
-    ]
-    yield calls.place_orders(quote.connection, quote.interval, terms)
-
-
-def reading_call(reading: Reading) -> bytes:
-    """The call of a reading."""
-    return calls.submit_reading(
-        reading.interval,
-        reading.import_register_wh,
-        reading.export_register_wh,
-        reading.import_wh,
-        reading.export_wh,
-    )
 
 
 def streets_of(agents: Agents, links: Sequence[Link], timing: Timing) -> list[Street]:

@@ -16,12 +16,13 @@ operator reads it by hand and corrects them.
 Units: Wh, micro-DRT per kWh.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from itertools import accumulate
 from typing import NamedTuple
 
+from devnet import calls
 from devnet.contracts import left_to_trade
 from devnet.dataset import BATTERY, GENERATION, HISTORY_SLOTS, WEEK_SLOTS
 from devnet.scenario import (
@@ -83,6 +84,18 @@ class Quote(NamedTuple):
     """Ids of the orders it takes back."""
 
     orders: Sequence[Order]
+
+    def calls(self) -> Iterator[bytes]:
+        """The calls it takes, each of which builds on those before."""
+        for order_id in self.cancelled:
+            yield calls.cancel_order(order_id)
+        terms = [
+            calls.Terms(
+                calls.BID if order.is_bid else calls.OFFER, order.price_micro, order.quantity_wh
+            )
+            for order in self.orders
+        ]
+        yield calls.place_orders(self.connection, self.interval, terms)
 
 
 class Reading(NamedTuple):

@@ -182,12 +182,18 @@ class Replay:
     def play_interval(self, now: int) -> None:
         """All blocks of one interval, and what agents do in it."""
         overlay = self.chain.make_block()
+        self.check_market(overlay)
         self.let_agents_act(now)
         for _ in range(DEVNET.interval_ms // DEVNET.slot_ms - 1):
             overlay = self.chain.make_block()
         gate = now + 1
         if gate < self.end:
             self.count_edges(overlay, gate)
+
+    def check_market(self, overlay: Overlay) -> None:
+        """Assert what the market promises, once an interval: after its call and a settlement."""
+        self.chain.runtime.bind(overlay)
+        self.chain.runtime.trading.check_invariants()
 
     def let_agents_act(self, now: int) -> None:
         """Quotes, second quotes and readings of an interval."""
@@ -228,15 +234,8 @@ class Replay:
         """Queue what an agent wants."""
         if quote is None:
             return
-        for order_id in quote.cancelled:
-            self.chain.submit(suri, calls.cancel_order(order_id))
-        terms = [
-            calls.Terms(
-                calls.BID if order.is_bid else calls.OFFER, order.price_micro, order.quantity_wh
-            )
-            for order in quote.orders
-        ]
-        self.chain.submit(suri, calls.place_orders(quote.connection, quote.interval, terms))
+        for call in quote.calls():
+            self.chain.submit(suri, call)
 
     def count_edges(self, overlay: Overlay, interval: int) -> None:
         """Judge the contracted energy of an interval whose gate has passed."""
