@@ -74,6 +74,16 @@ class Unsubscription:
     name: str
     notification: str
 
+    @property
+    def gives_null(self) -> bool:
+        """Whether nothing is told of the outcome: so in the new groups, unlike in the old ones."""
+        return "_v1_" in self.name
+
+    @property
+    def refuses_unknown(self) -> bool:
+        """Whether ending what is not there is an error: so only for a watched transaction."""
+        return self.name == "transactionWatch_v1_unwatch"
+
 
 Entry = Method | Subscription | Unsubscription
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from rpc.methods import Entry, Method, Parameter, Subscription, Unsubscription
 from rpc.ports import Json
-from rpc.schemas import COMPONENTS, FLAG, PARAMETERS, RESULTS, TEXT, maybe
+from rpc.schemas import COMPONENTS, FLAG, NULL, PARAMETERS, RESULTS, TEXT, maybe
 
 OPENRPC_VERSION = "1.3.2"
 
@@ -34,7 +34,7 @@ def _method(name: str, entry: Entry) -> Json:
             "name": name,
             "summary": f"End a subscription that sends {entry.notification}.",
             "params": [{"name": "subscription", "required": True, "schema": TEXT}],
-            "result": {"name": "ended", "schema": FLAG},
+            "result": {"name": "ended", "schema": NULL if entry.gives_null else FLAG},
             "paramStructure": "by-position",
         }
     described: dict[str, Json] = {

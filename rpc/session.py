@@ -14,6 +14,7 @@ from rpc.config import Limits
 from rpc.connection import Call, Connection
 from rpc.jsonrpc import (
     INTERNAL_ERROR,
+    INVALID_PARAMS,
     METHOD_NOT_FOUND,
     NULL_ID,
     OVERSIZED_BATCH,
@@ -249,7 +250,9 @@ class Session:
             sink = self._sinks.get(decode_subscription_id(given[0]))
         except ValueError as error:
             raise invalid_params(f"parameter 1 (subscription id): {error}") from None
-        if sink is None or sink.notification != entry.notification:
-            return False
-        self.forget(sink)
-        return True
+        is_ours = sink is not None and sink.notification == entry.notification
+        if sink is not None and is_ours:
+            self.forget(sink)
+        elif entry.refuses_unknown:
+            raise RpcError(INVALID_PARAMS, "Invalid params", "no such subscription")
+        return None if entry.gives_null else is_ours

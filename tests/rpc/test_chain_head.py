@@ -222,7 +222,7 @@ class TestEvents:
     async def test_unfollowing_ends_the_events(self, server: Running) -> None:
         chain = server.node.chain
         async with following(server) as follower:
-            assert await follower.client.call("chainHead_v1_unfollow", follower.id) is True
+            assert await follower.client.call("chainHead_v1_unfollow", follower.id) is None
             chain.grow()
             await trio.testing.wait_all_tasks_blocked(0.005)
 

@@ -1,7 +1,6 @@
 """Methods: results as Substrate gives them, parameters as clients send them."""
 
 import hashlib
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,10 +19,7 @@ from tests.rpc.fake_node import (
     ALICE_KEY,
     METADATA,
     NOW_KEY,
-    VECTORS,
 )
-
-LOG = VECTORS / "rpclog_substrate-interface_1.8.1.jsonl"
 
 
 def to_hex(data: bytes) -> str:
@@ -34,75 +30,6 @@ def to_hex(data: bytes) -> str:
 async def server() -> AsyncIterator[Running]:
     async with running() as server:
         yield server
-
-
-class TestReplayOfSubstrateInterface:
-    """Every method of the recorded session answers, and with the recorded kind of result."""
-
-    def recorded(self) -> list[dict[str, Any]]:
-        entries = [json.loads(line) for line in LOG.read_text().splitlines()]
-        return [entry for entry in entries if "m" in entry]
-
-    async def test_the_log_names_only_methods_we_serve(self, server: Running) -> None:
-        served = (await server.post(call("rpc_methods")))["result"]["methods"]
-
-        assert {entry["m"] for entry in self.recorded()} <= set(served)
-
-    async def test_each_call_gives_the_recorded_kind_of_result(self, server: Running) -> None:
-        chain = server.node.chain
-        best = chain.grow(body=[bytes.fromhex("10aabbccdd")])
-        checked: set[str] = set()
-        async with server.websocket() as client:
-            for entry in self.recorded():
-                params = self.with_our_values(entry, to_hex(best.hash))
-                reply = await client.ask(entry["m"], *params)
-                client.inbox.clear()
-                assert "error" not in reply, (entry["m"], params, reply)
-                assert kind_of(reply["result"]) == kind_of(recorded_value(entry)), entry["m"]
-                if entry["m"].startswith("author_submitAndWatch"):
-                    server.node.pool.extrinsics.clear()
-                checked.add(entry["m"])
-
-        assert len(checked) >= 20
-
-    def with_our_values(self, entry: dict[str, Any], block: str) -> list[Any]:
-        """The recorded parameters with our block, as the log shortens long texts."""
-        name, params = entry["m"], list(entry["p"])
-        if name.startswith("author_submitAndWatch"):
-            return ["0x10aabbccdd"]
-        if name == "state_queryStorageAt":
-            return [[to_hex(ALICE_KEY)], block]
-        if name == "state_getKeysPaged":
-            return [to_hex(ACCOUNT_PREFIX), params[1], to_hex(ACCOUNT_PREFIX), block]
-        if name == "state_getStorageAt":
-            return [to_hex(ALICE_KEY), block]
-        if name == "state_subscribeStorage":
-            return [[to_hex(NOW_KEY)]]
-        if name == "state_call":
-            data = to_hex(ALICE) if "nonce" in params[0] else "0x10aabbccdd05000000"
-            return [params[0], data, None]
-        if name == "chain_getBlockHash":
-            return [min(params[0], 1)]
-        if name in ("chain_getHeader", "chain_getBlock", "state_getRuntimeVersion"):
-            return [block]
-        if name == "state_getMetadata":
-            return [block]
-        return params
-
-
-def recorded_value(entry: dict[str, Any]) -> Any:
-    text = entry["r"]
-    if text in ("True", "False"):
-        return text == "True"
-    if text[:1] == "{":
-        return {}
-    return [] if text[:1] == "[" else text
-
-
-def kind_of(value: Any) -> str:
-    if isinstance(value, str):
-        return "hex" if value.startswith("0x") else "text"
-    return type(value).__name__
 
 
 def call(name: str, *params: Any) -> dict[str, Any]:

@@ -157,7 +157,7 @@ class TestWatch:
                 {"event": "bestChainBlockIncluded", "block": None},
                 {"event": "finalized", "block": where},
             ]
-            assert await client.call("transactionWatch_v1_unwatch", name) is False
+            assert (await client.error("transactionWatch_v1_unwatch", name))["code"] == -32602
             assert pool.listeners[DIGEST] == []
 
     @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ class TestWatch:
     ) -> None:
         async with server.websocket() as client:
             name = await watch(client)
-            assert await client.call("transactionWatch_v1_unwatch", name) is True
+            assert await client.call("transactionWatch_v1_unwatch", name) is None
 
         assert server.node.pool.listeners[DIGEST] == []
         assert server.node.pool.pending() == [XT]
