@@ -159,10 +159,13 @@ class Duties:
 
 def proof_of(offence: effects.VoterEquivocated) -> EquivocationProof | None:
     """Two votes as the runtime takes them; None for proposals, of which several do no harm."""
-    kinds = {Prevote: PrevoteEquivocation, Precommit: PrecommitEquivocation}
-    kind = kinds.get(type(offence.first.message))
-    if kind is None:
-        return None
+    match offence.first.message:
+        case Prevote():
+            kind = PrevoteEquivocation
+        case Precommit():
+            kind = PrecommitEquivocation
+        case _:
+            return None
     votes = _vote(offence.first), _vote(offence.second)
     return EquivocationProof(offence.set_id, kind(offence.round, offence.first.id, *votes))
 

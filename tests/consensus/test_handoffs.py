@@ -31,7 +31,7 @@ def hand_over(network: Network, number: int, names: Sequence[str]) -> None:
 
 def plan(network: Network, count: int) -> dict[int, tuple[str, ...]]:
     """Handoffs in which one of five validators leaves, then comes back, then the next leaves."""
-    sets = {}
+    sets: dict[int, tuple[str, ...]] = {}
     for index in range(count):
         leaving = ALL[index // 2 % len(ALL)]
         names = ALL if index % 2 else tuple(name for name in ALL if name != leaving)

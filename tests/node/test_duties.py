@@ -64,7 +64,7 @@ def best(number: int) -> effects.NotifyBest:
 
 
 def test_a_validator_gives_one_sign_of_life_in_the_middle_of_a_session(node: Node) -> None:
-    counts = []
+    counts: list[int] = []
     for number in range(1, 30):
         node.duties.best(best(number))
         counts.append(len(node.sent))
@@ -76,7 +76,10 @@ def test_a_validator_gives_one_sign_of_life_in_the_middle_of_a_session(node: Nod
 
 
 def test_a_node_without_keys_says_nothing(node: Node) -> None:
-    duties = Duties(node.chain, node.pool, None, lambda *_: None, random.Random(7), "1.2")
+    def sent(digest: bytes, extrinsic: bytes) -> None:
+        raise AssertionError("nothing is handed in")
+
+    duties = Duties(node.chain, node.pool, None, sent, random.Random(7), "1.2")
 
     for number in range(1, 30):
         duties.best(best(number))
@@ -85,7 +88,7 @@ def test_a_node_without_keys_says_nothing(node: Node) -> None:
 
 
 def two_headers(name: str, slot: int) -> effects.AuthorEquivocated:
-    headers = []
+    headers: list[Header] = []
     for root in (bytes(32), bytes([1]) * 32):
         digest = Digest([PreRuntime(ENGINE_ID, PreDigest(slot).encode())])
         header = Header(ZERO_HASH, 1, root, ZERO_HASH, digest)

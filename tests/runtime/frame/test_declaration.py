@@ -3,7 +3,18 @@
 import pytest
 
 from runtime import frame
-from runtime.frame import U8, U32, Identity, Pallet, Signed, StorageMap, StorageValue, api, call
+from runtime.frame import (
+    U8,
+    U32,
+    Identity,
+    Pallet,
+    Signed,
+    StorageMap,
+    StorageValue,
+    Unsigned,
+    api,
+    call,
+)
 from runtime.frame.declaration import declaration_of
 from runtime.frame.storage import pascal_case
 from tests.runtime.frame.market import Market, OrderCancelled, OrderNotFound, OrderPlaced, TooLarge
@@ -52,6 +63,23 @@ def test_a_call_has_to_say_who_may_make_it() -> None:
 
     with pytest.raises(TypeError, match="must say who may call"):
         declaration_of(Open)
+
+
+def test_an_unsigned_call_needs_a_tag_and_no_other_call_has_one() -> None:
+    def tag(amount: int) -> bytes:
+        return bytes([amount])
+
+    class Untagged(Pallet[Config]):
+        @call(0, weight=1)
+        def report(self, _: Unsigned, amount: U8) -> None: ...
+
+    class Tagged(Pallet[Config]):
+        @call(0, weight=1, tag=tag)
+        def report(self, who: Signed, amount: U8) -> None: ...
+
+    for pallet in (Untagged, Tagged):
+        with pytest.raises(TypeError, match="report: a tag belongs to unsigned calls"):
+            declaration_of(pallet)
 
 
 def test_a_pallet_has_to_name_its_configuration() -> None:

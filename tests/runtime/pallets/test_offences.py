@@ -51,7 +51,7 @@ def vote_report(
 ) -> bytes:
     """A report of two precommits in a round."""
     pair = pair_named(name, Scheme.ED25519)
-    votes = []
+    votes: list[EquivocatedVote] = []
     for target in (bytes([5]) * 32, second):
         payload = vote_payload(Precommit(target, 4), round_number, set_id)
         votes.append(EquivocatedVote(target, 4, pair.sign(payload)))
@@ -194,6 +194,35 @@ def test_votes_that_prove_nothing_are_refused() -> None:
     ]
 
     assert set(reasons) == {"InvalidEvidence"}
+
+
+def test_a_report_needs_room_in_the_block_and_may_follow_signed_calls() -> None:
+    chain = a_chain()
+    report = vote_report(chain)
+    runtime = new_runtime(block_length_max=len(report) + 20)
+    small = MemoryChain.new(runtime)
+
+    with pytest.raises(InvalidTransaction) as refused:
+        small.build([report])
+    block = chain.build([chain.transfer(ALICE, BOB, 5), report])
+
+    assert refused.value.exhausts_resources
+    assert len(block.extrinsics) == 3
+
+
+def test_nothing_but_a_report_goes_in_unsigned() -> None:
+    chain = a_chain()
+    call = chain.call("Authorities", "withdraw", proposal_id=0)
+
+    with pytest.raises(InvalidTransaction) as refused:
+        chain.runtime.validate_transaction(
+            chain.overlay(),
+            UncheckedExtrinsic(None, call).encode(),
+            SignatureCache(),
+            chain.head.hash(),
+        )
+
+    assert refused.value.is_unknown
 
 
 def test_an_unsigned_report_cannot_be_wrapped_in_a_batch() -> None:
