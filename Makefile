@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: setup devnet test lint unit nojit bench lock clean setup-test setup-clients
+.PHONY: setup devnet test lint unit nojit soak-consensus bench lock clean setup-test setup-clients
 
 # The first Python 3.11 or 3.12 that really starts (a shim of another version does not).
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
@@ -85,6 +85,13 @@ unit: setup-test setup-clients
 # The runtime again as plain Python: what the kernels compute must not depend on their compilation.
 nojit: setup-test
 	NUMBA_DISABLE_JIT=1 DRET_EXAMPLES=few $(BIN)/python -m pytest tests/runtime
+
+# Many seeds of the simulator; goes on where it was interrupted. SIMULATED: virtual seconds of each seed.
+SEEDS ?= 100
+JOBS ?= 2
+SIMULATED ?= 900
+soak-consensus: setup-test
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --jobs $(JOBS) --seconds $(SIMULATED)
 
 bench: setup-test
 	$(BIN)/python -m tests.bench

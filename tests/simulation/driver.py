@@ -70,10 +70,14 @@ class Node:
         self.is_authority = is_authority
         self.key = key or network.ring.seal_key(name)
         self.vote_key = key or network.ring.vote_key(name)
+        self.more_keys: tuple[tuple[bytes, bytes], ...] = ()
+        """Further pairs of a seal key and a vote key that the signer holds."""
+
         self.is_honest = not key
         self.disk = SimDisk(network.genesis)
         self.signer = SimSigner(frozenset({self.key, self.vote_key}), network.ring)
         self.sync_ms = SYNC_MS
+        self._synced_at_ms = 0
         self.clock_offset_ms = 0
         self.is_forced = False
         self.core: Core | None = None
@@ -116,13 +120,14 @@ class Node:
             genesis_hash=network.genesis.hash(),
             slot_duration_ms=network.slot_ms,
             gossip_duration_ms=network.slot_ms // 6,
-            aura_keys=(self.key,) if self.is_authority else (),
-            grandpa_keys=(self.vote_key,) if self.is_authority else (),
+            aura_keys=self.seal_keys if self.is_authority else (),
+            grandpa_keys=self.vote_keys if self.is_authority else (),
             is_authoring_forced=self.is_forced,
         )
         self.core = Core(config, Reader(self.disk), network.ring.verifier)
         self.run += 1
         self._timers = {}
+        self._synced_at_ms = network.now_ms
         finalized = store.headers[store.finalized]
         authors, voters, set_id = network.authorities_after(store)
         unfinalized = [h for h in store.headers.values() if h.number > finalized.number]
@@ -138,6 +143,14 @@ class Node:
             signer_marks=tuple(self.signer.marks.values()),
         )
         self._perform(self.core.start(network.now_ms, self.wall_ms(), state))
+
+    @property
+    def seal_keys(self) -> tuple[bytes, ...]:
+        return (self.key, *(seal for seal, _ in self.more_keys))
+
+    @property
+    def vote_keys(self) -> tuple[bytes, ...]:
+        return (self.vote_key, *(vote for _, vote in self.more_keys))
 
     @property
     def is_running(self) -> bool:
@@ -180,8 +193,7 @@ class Node:
                 case effects.Persist():
                     self.disk.write(effect)
                     if effect.is_synced:
-                        entropy = network.rng.getrandbits(64)
-                        self._later(self.sync_ms, events.Committed(effect.batch_id, entropy))
+                        self._sync_later(effect)
                 case effects.Sign():
                     self._later(0, self.signer.sign(effect))
                 case effects.SetTimer():
@@ -239,6 +251,13 @@ class Node:
         assert build.timestamp_ms // self.network.slot_ms == build.slot
         self._later(self.build_delay_ms, self.build(build))
 
+    def _sync_later(self, batch: effects.Persist) -> None:
+        """Batches are on disk in the order in which they were written."""
+        at_ms = max(self.network.now_ms + self.sync_ms, self._synced_at_ms)
+        self._synced_at_ms = at_ms
+        entropy = self.network.rng.getrandbits(64)
+        self._later(at_ms - self.network.now_ms, events.Committed(batch.batch_id, entropy))
+
     def _set_timer(self, effect: effects.SetTimer) -> None:
         self._timers[effect.name] = effect.at_ms
         run = self.run
@@ -253,7 +272,11 @@ class Node:
     def _check_send(self, effect: effects.Send) -> None:
         """Persist before send, and never two votes of one stage."""
         vote = effect.message
-        if not isinstance(vote, Vote) or vote.message.id != self.vote_key or not self.is_honest:
+        if (
+            not isinstance(vote, Vote)
+            or vote.message.id not in self.vote_keys
+            or not self.is_honest
+        ):
             return
         place = (vote.message.id, vote.set_id, vote.round, stage_of(vote.message.message))
         cast = self.network.votes.setdefault(place, vote.message.message)
@@ -492,10 +515,14 @@ class Network:
             if not server.is_running:
                 return
             blocks = tuple(server.serve(request))
+            self.served(server, asker, blocks)
             answer = events.BlocksReceived(request.request_id, request.peer, blocks)
             self.at(back, lambda: asker.handle(answer) if asker.run == run else None)
 
         self.at(there, serve)
+
+    def served(self, server: Node, asker: Node, blocks: tuple[events.SyncBlock, ...]) -> None:
+        """A node has answered a request."""
 
     # --- invariants
 

@@ -1,0 +1,503 @@
+"""A world of nodes in virtual time: the production core, pool and runtime under a plan of faults.
+
+Looked at after each event of an honest node: no two final blocks at one height, finality that only
+grows (over crashes too: what was told final stays), one vote per stage and round, one block per
+slot, no alarm about safety, no halt. The ledger looks at each block: its state root, the pallets'
+invariants, the supply. After the faults have healed: finality of all honest nodes passes the
+highest block there was within `RESUME_MS` and keeps up, and no honest node sends a peer more than
+`MESSAGES_MAX` messages or `BYTES_MAX` bytes in a virtual second.
+
+Left out: the database and its recovery (tests/node/test_chain.py kills real processes), the wire.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import count
+
+from consensus import aura, effects, events
+from consensus.effects import AlarmKind
+from consensus.events import Event
+from consensus.grandpa.vote_graph import BlockRef
+from node.chain import extrinsic_hash
+from node.pool import Pool, PoolError
+from runtime.frame.extensions import nonce_tag
+from runtime.primitives.block import Header
+from runtime.primitives.crypto import KeyPair, Scheme
+from runtime.primitives.extrinsic import (
+    AddressId,
+    Era,
+    SignedExtra,
+    signed_extrinsic,
+    signing_payload,
+)
+from runtime.primitives.session import SessionKeys, prove_ownership
+from runtime.primitives.types import AccountId, Hash
+from tests.simulation.adversary import Adversary
+from tests.simulation.disk import CheapKeys, RealKeys, SimDisk, Store, pair_for
+from tests.simulation.driver import SYNC_MS, Network, Node, serve_blocks
+from tests.simulation.ledger import ACCOUNTS, Ledger, account_of, unsealed_hash
+from tests.simulation.plan import RECOVERY_MS, Fault, Plan
+from tests.support.accounts import pair_named, pair_of
+
+RESUME_MS = 90_000  # 36 T, ten slots, one catch-up that timed out, and what a clock was ahead
+KEEP_UP_PERCENT = 30  # of the slots after that
+MESSAGES_MAX, BYTES_MAX = 200, 1 << 20
+TRANSFER_MS = (500, 4_000)
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transactions:
+    """Extrinsics on their way between pools."""
+
+    extrinsics: tuple[bytes, ...]
+
+
+class SimNode(Node):
+    """A node with a pool and a ledger."""
+
+    def __init__(self, world: "SimWorld", name: str, is_authority: bool, ledger: Ledger) -> None:
+        super().__init__(world, name, is_authority)
+        self.world = world
+        self.ledger = ledger
+        self.adversary: Adversary | None = None
+        self.has_lost_disk = False
+        self.restarts = -1
+        self.pool = self._new_pool()
+        self._final = BlockRef(world.genesis.hash(), 0)
+        self._told: BlockRef = self._final
+        self._made: dict[Hash, effects.Build] = {}
+        self._sealed: dict[int, Hash] = {}
+
+    # --- running
+
+    def start(self) -> None:
+        store = self.disk.now
+        self.pool = self._new_pool()
+        self.restarts += 1
+        if self.is_honest:
+            told = store.finals.get(self._told.number)
+            assert told == self._told.hash, f"{self.name} lost the final block {self._told}"
+        self._final = BlockRef(store.finalized, store.headers[store.finalized].number)
+        super().start()
+
+    def handle(self, event: Event) -> None:
+        if self.core is None:
+            return
+        if not self.is_honest:
+            try:
+                super().handle(event)
+            except AssertionError:
+                self.world.kill(self.name)  # a liar may trip over its own lies
+            return
+        super().handle(event)
+        self._check()
+
+    def wipe(self) -> None:
+        """Lose the whole disk while it does not run; the signer's mark stays."""
+        assert self.core is None, "it runs"
+        self.disk = SimDisk(self.network.genesis)
+        self._told = BlockRef(self.network.genesis.hash(), 0)
+        self.has_lost_disk = True
+
+    def _new_pool(self) -> Pool:
+        return Pool(
+            lambda extrinsic: self.ledger.validate(extrinsic, self.disk.now.best),
+            extrinsic_hash,
+            self.ledger.runtime.tags_of,
+            lambda: self.network.now_ms,
+        )
+
+    # --- blocks
+
+    def execute(self, effect: effects.Execute) -> events.Executed:
+        return self.ledger.execute(effect.block_hash, effect.header, effect.extrinsics)
+
+    def build(self, build: effects.Build) -> events.Built:
+        ready = (entry.extrinsic for entry in self.pool.ready())
+        built = self.ledger.build(build, ready, self._handoff_proof(build.parent_hash))
+        if built.header is not None:
+            self._made[built.header.hash()] = build
+        return built
+
+    def _handoff_proof(self, parent_hash: Hash) -> bytes | None:
+        number = self.ledger.open_handoff(parent_hash)
+        store = self.disk.now
+        block_hash = None if number is None else store.finals.get(number)
+        if block_hash is None:
+            return None
+        is_last = block_hash == store.finalized
+        return store.justification if is_last else store.kept.get(block_hash)
+
+    def has_made(self, header: Header) -> bool:
+        """Whether it built this block."""
+        return unsealed_hash(header) in self._made
+
+    def made_for(self, header: Header) -> effects.Build:
+        """What it was asked to build when it made this block."""
+        return self._made[unsealed_hash(header)]
+
+    def serve(self, request: effects.RequestBlocks) -> Iterable[events.SyncBlock]:
+        if self.adversary is not None:
+            return self.adversary.serve(request)
+        return self.serve_truly(request)
+
+    def serve_truly(self, request: effects.RequestBlocks) -> Iterable[events.SyncBlock]:
+        """What is on its disk."""
+        return serve_blocks(self.disk.now, request)
+
+    # --- transactions
+
+    def best_changed(self, effect: effects.NotifyBest) -> None:
+        bodies = self.world.bodies
+        bodies.update((h, list(self.disk.now.bodies[h])) for h in effect.enacted)
+        self.pool.new_best(
+            effect.header.number,
+            [(block_hash, bodies[block_hash]) for block_hash in effect.enacted],
+            [(block_hash, bodies[block_hash]) for block_hash in effect.retracted],
+        )
+
+    def take_in(self, extrinsics: tuple[bytes, ...]) -> None:
+        """Put extrinsics into the pool and tell the peers of those that are new."""
+        new: list[bytes] = []
+        for extrinsic in extrinsics:
+            try:
+                self.pool.submit(extrinsic)
+            except PoolError:
+                continue
+            new.append(extrinsic)
+        if new:
+            for peer in sorted(self.peers):
+                self.network.send(self, peer, Transactions(tuple(new)))
+
+    # --- invariants
+
+    def told_final(self, effect: effects.NotifyFinalized) -> None:
+        """Others heard of it: it may never be undone."""
+        self._told = BlockRef(effect.block_hash, effect.header.number)
+
+    def sealed(self, header: Header) -> None:
+        """A block of ours goes out: there may be no other of its slot."""
+        slot = aura.slot_of(header) or 0
+        first = self._sealed.setdefault(slot, header.hash())
+        assert first == header.hash(), f"{self.name} seals two blocks of slot {slot}"
+
+    def _check(self) -> None:
+        final = self.live.status.finalized
+        if final != self._final:
+            assert final.number > self._final.number, f"finality of {self.name} goes back"
+            self._final = final
+        assert not self.halts, f"{self.name} halts: {self.halts[0]}"
+        for alarm in self.alarms:
+            is_excused = self.has_lost_disk or alarm.kind not in (
+                AlarmKind.SAFETY,
+                AlarmKind.ROLLED_BACK,
+            )
+            assert is_excused, f"alarm of {self.name}: {alarm}"
+        self.alarms.clear()
+
+
+class SimWorld(Network):
+    """Nodes under a plan. `run_all` runs it to its end and raises when an invariant is broken."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        ring = RealKeys(not plan.is_executed_by_all) if plan.has_real_signatures else CheapKeys()
+        self._ledger: Ledger | None = None
+        self.has_healed = False
+        self.sims: dict[str, SimNode] = {}
+        self.bodies: dict[Hash, list[bytes]] = {}
+        self.duplicate_percent = 0
+        self.traffic: Counter[tuple[str, str, int]] = Counter()
+        self.octets: Counter[tuple[str, str, int]] = Counter()
+        self.events_handled = 0
+        self.resumed_after_ms = 0
+        super().__init__(plan.seed, plan.validators, full=1, ring=ring)
+        for name, node in self.nodes.items():
+            assert isinstance(node, SimNode)
+            self.sims[name] = node
+        self._prepare()
+
+    def _prepare(self) -> None:
+        plan = self.plan
+        for name in sorted(plan.liars):
+            node = self.sims[name]
+            node.is_honest = False
+            lies = tuple(lie for liar, lie in plan.lies if liar == name)
+            node.adversary = Adversary(self, node, lies)
+        for turn, (at_ms, name) in enumerate(plan.rotations):
+            node = self.sims[name]
+            pair = (self.ring.seal_key(f"{name} {turn}"), self.ring.vote_key(f"{name} {turn}"))
+            node.more_keys = (*node.more_keys, pair)
+            node.signer.keys |= {*pair}
+            self.at(at_ms, lambda n=name, t=turn: self._rotate(n, t))  # type: ignore[misc]
+        for fault in plan.faults:
+            self.at(fault.at_ms, lambda f=fault: self._begin(f))  # type: ignore[misc]
+        self.at(3_000, self._transfer)
+
+    def make_genesis(self, validators: tuple[str, ...]) -> Header:
+        self._validators = validators
+        self._ledger = Ledger.new(validators, self.ring)
+        return self._ledger.genesis
+
+    def make_node(self, name: str, is_authority: bool) -> Node:
+        ledger = self._ledger
+        if self.plan.is_executed_by_all or ledger is None:
+            ledger = Ledger.new(self._validators, self.ring)
+        return SimNode(self, name, is_authority, ledger)
+
+    def authorities_after(self, store: Store) -> tuple[tuple[bytes, ...], tuple[bytes, ...], int]:
+        assert self._ledger is not None
+        for node in (self._ledger, *(sim.ledger for sim in self.sims.values())):
+            if store.finalized in node.states:
+                found = node.authorities_after(store.finalized)
+                return found.authors, found.voters, found.set_id
+        raise AssertionError("nobody executed the finalized block")
+
+    # --- the run
+
+    def run_all(self) -> None:
+        """All of the plan, then the recovery. Raises `AssertionError` when something is wrong."""
+        heal_ms = self.plan.seconds * 1_000 - RECOVERY_MS
+        assert heal_ms > 0, f"a run takes more than {RECOVERY_MS} ms"
+        self.start()
+        for node in self.sims.values():
+            if node.adversary is not None:
+                node.adversary.begin()
+        self.run_until(heal_ms)
+        self.heal_all()
+        goal = max(node.best for node in self.honest)
+        is_back = self.run(RESUME_MS // 1_000, until=lambda: self._has_finalized(goal))
+        self.resumed_after_ms = self.now_ms - heal_ms
+        if not is_back:
+            raise Violation(f"no finality up to block {goal} after the faults: {self._standing()}")
+        before = {node.name: node.finalized for node in self.honest}
+        rest_ms = self.plan.seconds * 1_000 - self.now_ms
+        self.run(rest_ms // 1_000)
+        wanted = rest_ms * KEEP_UP_PERCENT // 100 // self.slot_ms
+        for node in self.honest:
+            if node.finalized < before[node.name] + wanted:
+                raise Violation(f"{node.name} does not keep up: {self._standing()}")
+        self._check_traffic()
+
+    def run_until(self, at_ms: int) -> None:
+        """Let time pass up to a moment."""
+        self.run((at_ms - self.now_ms) // 1_000)
+
+    @property
+    def honest(self) -> list[SimNode]:
+        """Nodes that do not lie."""
+        return [node for node in self.sims.values() if node.is_honest]
+
+    def is_odd(self, name: str) -> bool:
+        """Half of the nodes, for those who treat the halves differently."""
+        return list(self.nodes).index(name) % 2 == 1
+
+    def _has_finalized(self, number: int) -> bool:
+        return all(node.finalized >= number for node in self.honest)
+
+    def _standing(self) -> str:
+        lines = [
+            f"{node.name}: best {node.best}, finalized {node.finalized}, set "
+            f"{node.live.status.set_id} round {node.live.status.round}"
+            for node in self.honest
+            if node.is_running
+        ]
+        return "; ".join(lines)
+
+    # --- faults
+
+    def _begin(self, fault: Fault) -> None:
+        if self.has_healed:
+            return
+        nodes = fault.nodes
+        match fault.kind:
+            case "latency":
+                self._all_links(latency_ms=(5, fault.amount))
+            case "loss":
+                self._all_links(loss_percent=fault.amount)
+            case "disorder":
+                self._all_links(is_ordered=False)
+            case "duplication":
+                self.duplicate_percent = fault.amount
+            case "cut":
+                self.link(nodes[0], nodes[1]).is_cut = True
+                self.link(nodes[1], nodes[0]).is_cut = bool(fault.amount)
+            case "partition":
+                others = [name for name in self.nodes if name not in nodes]
+                self.part(" ".join(nodes), " ".join(others))
+            case "crash" | "crash all":
+                self.kill(*nodes, kept=fault.amount)
+            case "wipe":
+                self.kill(*nodes)
+                for name in nodes:
+                    self.sims[name].wipe()
+            case "slow disk":
+                for name in nodes:
+                    self.nodes[name].sync_ms = fault.amount
+            case _:
+                for name in nodes:
+                    self.nodes[name].clock_offset_ms = fault.amount
+        self.at(fault.span_ms, lambda: self._end(fault))
+
+    def _end(self, fault: Fault) -> None:
+        if self.has_healed:
+            return
+        match fault.kind:
+            case "latency":
+                self._all_links(latency_ms=(5, 25))
+            case "loss":
+                self._all_links(loss_percent=0)
+            case "disorder":
+                self._all_links(is_ordered=True)
+            case "duplication":
+                self.duplicate_percent = 0
+            case "cut":
+                self.link(fault.nodes[0], fault.nodes[1]).is_cut = False
+                self.link(fault.nodes[1], fault.nodes[0]).is_cut = False
+            case "partition":
+                self.heal()
+            case "crash" | "crash all" | "wipe":
+                self.start_stopped(fault.nodes)
+            case "slow disk":
+                for name in fault.nodes:
+                    self.nodes[name].sync_ms = SYNC_MS
+            case _:
+                for name in fault.nodes:
+                    self.nodes[name].clock_offset_ms = 0
+
+    def heal_all(self) -> None:
+        """End all faults; liars go on lying."""
+        self.has_healed = True
+        self.links = {}
+        self.duplicate_percent = 0
+        for node in self.nodes.values():
+            node.sync_ms, node.clock_offset_ms = SYNC_MS, 0
+        self.start_stopped(self.nodes)
+        self.heal()
+
+    def start_stopped(self, names: Iterable[str]) -> None:
+        """Start those that do not run."""
+        for name in names:
+            if not self.nodes[name].is_running:
+                self.start(name)
+
+    def _all_links(self, **changes: object) -> None:
+        for a in self.nodes:
+            for b in self.nodes:
+                self.links[a, b] = replace(self.link(a, b), **changes)  # type: ignore[arg-type]
+
+    # --- messages
+
+    def send(self, sender: Node, to: str, message: object) -> None:
+        node = self.sims[sender.name]
+        if node.adversary is not None:
+            for changed in node.adversary.outgoing(to, message):
+                super().send(sender, to, changed)
+            return
+        if isinstance(message, effects.Announce) and node.has_made(message.header):
+            node.sealed(message.header)
+        if self.has_healed:
+            self._count(sender.name, to, size_of(message))
+        super().send(sender, to, message)
+
+    def deliver(self, sender: Node, to: str, message: object, delay_ms: int) -> None:
+        super().deliver(sender, to, message, delay_ms)
+        if self.duplicate_percent and self.rng.randrange(100) < self.duplicate_percent:
+            super().deliver(sender, to, message, delay_ms + self.rng.randrange(3_000))
+
+    def hand_over(self, sender: Node, receiver: Node, message: object) -> None:
+        if isinstance(message, Transactions):
+            self.sims[receiver.name].take_in(message.extrinsics)
+        else:
+            super().hand_over(sender, receiver, message)
+
+    def served(self, server: Node, asker: Node, blocks: tuple[events.SyncBlock, ...]) -> None:
+        if self.has_healed and server.is_honest:
+            octets = sum(
+                sum(map(len, block.extrinsics or ())) + len(block.justification or b"") + 300
+                for block in blocks
+            )
+            self._count(server.name, asker.name, octets)
+
+    def _count(self, sender: str, to: str, octets: int) -> None:
+        place = (sender, to, self.now_ms // 1_000)
+        self.traffic[place] += 1
+        self.octets[place] += octets
+
+    def _check_traffic(self) -> None:
+        for counted, most, unit in (
+            (self.traffic, MESSAGES_MAX, "messages"),
+            (self.octets, BYTES_MAX, "bytes"),
+        ):
+            if counted:
+                place, number = counted.most_common(1)[0]
+                if number > most:
+                    raise Violation(f"{number} {unit} in a second: {place}")
+
+    def check_finalized(self, node: Node, effect: effects.NotifyFinalized) -> None:
+        if node.is_honest:
+            super().check_finalized(node, effect)
+            self.sims[node.name].told_final(effect)
+
+    # --- the workload
+
+    def _transfer(self) -> None:
+        """Somebody sends money at some node, now and again."""
+        running = [node for node in self.honest if node.is_running]
+        if running:
+            node, account = self.rng.choice(running), self.rng.choice(ACCOUNTS)
+            dest = self.rng.choice(ACCOUNTS)
+            call = node.ledger.runtime.assembly.encode_call(
+                "Balances",
+                "transfer_keep_alive",
+                dest=AddressId(dest),
+                value=self.rng.randint(1, 10**9),
+            )
+            self._submit(node, pair_of(account), call)
+        self.at(self.rng.randint(*TRANSFER_MS), self._transfer)
+
+    def _rotate(self, name: str, turn: int) -> None:
+        """A validator registers other keys."""
+        running = [node for node in self.honest if node.is_running]
+        if not running or not self.plan.has_real_signatures:
+            return
+        node = self.rng.choice(running)
+        account, who = account_of(name), f"{name} {turn}"
+        seal, vote = pair_for(who, Scheme.SR25519), pair_for(who, Scheme.ED25519)
+        proof = prove_ownership(account, seal, vote)
+        keys = SessionKeys(seal.public, vote.public)
+        call = node.ledger.runtime.assembly.encode_call(
+            "Session", "set_keys", keys=keys, proof=proof
+        )
+        self._submit(node, pair_named(f"account of {name}"), call)
+
+    def _submit(self, node: SimNode, pair: KeyPair, call: bytes) -> None:
+        account: AccountId = pair.public
+        nonce = node.ledger.nonce(node.disk.now.best, account)
+        nonce += node.pool.next_nonce_tag(nonce_tag(account, nonce + i) for i in count())
+        version, extra = node.ledger.runtime.version, SignedExtra(Era.immortal(), nonce, 0)
+        payload = signing_payload(
+            call,
+            extra,
+            version.spec_version,
+            version.transaction_version,
+            self.genesis.hash(),
+            self.genesis.hash(),
+        )
+        node.take_in((signed_extrinsic(pair, call, extra, payload),))
+
+
+def size_of(message: object) -> int:
+    """Bytes of a message on the wire."""
+    match message:
+        case effects.Announce():
+            return len(message.header.encode())
+        case Transactions():
+            return sum(map(len, message.extrinsics))
+        case _:
+            return len(message.encode())  # type: ignore[attr-defined]
