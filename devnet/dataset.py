@@ -25,7 +25,7 @@ HISTORY_SLOTS = 1_344
 WEEK_SLOTS = SLOTS - HISTORY_SLOTS
 NODES_MAX = 1_023  # a chain's topology has at most 1 024 buses, one of them above the transformer
 NUMBER_MAX = 2**40  # far above any real value, far below what could overflow in a formula
-FILE_BYTES_MAX = 64 << 20
+FILE_BYTES_MAX = 64 << 20  # three weeks of 1 000 assets have some 10 MB
 GENERATION = "pv"
 BATTERY = "battery"
 KINDS = ("household", "commercial", "agriculture", "heat_pump", "ev", GENERATION, BATTERY)
@@ -271,10 +271,14 @@ class Table:
 def read_text(path: Path) -> str:
     """A file's text. Raises `DataInvalid`."""
     try:
-        if path.stat().st_size > FILE_BYTES_MAX:
-            raise DataInvalid(f"{path} is larger than {FILE_BYTES_MAX} bytes.")
-        return path.read_text("utf-8-sig")
+        with path.open("rb") as file:
+            # Not by what the file system says: a device has no size and no end.
+            content = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
         raise DataInvalid(f"{path} cannot be read: {error.strerror}.") from error
+    if len(content) > FILE_BYTES_MAX:
+        raise DataInvalid(f"{path} is larger than {FILE_BYTES_MAX} bytes.")
+    try:
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataInvalid(f"{path} is not text: {error}.") from error

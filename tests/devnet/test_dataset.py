@@ -108,6 +108,18 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
         load(folder)
 
 
+def test_a_file_without_an_end_is_refused_by_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devnet.dataset.FILE_BYTES_MAX", 100_000)
+    folder = write_data(tmp_path)
+    (folder / "grid_line.csv").unlink()
+    (folder / "grid_line.csv").symlink_to("/dev/zero")
+
+    with pytest.raises(DataInvalid, match=r"grid_line\.csv is larger than 100000 bytes"):
+        load(folder)
+
+
 def test_an_empty_file_and_a_grid_without_nodes_are_refused(tmp_path: Path) -> None:
     folder = write_data(tmp_path)
     edit(folder / "grid_line.csv", lambda text: text.partition("\n")[0])
