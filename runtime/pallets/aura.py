@@ -30,7 +30,8 @@ from runtime.primitives.aura import (
 from runtime.primitives.block import Consensus, Digest, DigestItem, PreRuntime
 from runtime.primitives.scale import DecodeError
 
-AUTHORITIES_MAX = 1_024  # as many as GRANDPA can have voters
+AUTHORITIES_MAX = 100  # a change of all, told to Aura and to GRANDPA, fits into a header of 8 KiB
+DISABLED_TOLD_MAX = 8  # in one block: consensus takes 16 items of a digest, and nobody needs these
 
 
 class BlockDigest(Protocol):
@@ -88,8 +89,9 @@ class Aura(Pallet[Config]):
         self._log(AuthoritiesChange(authorities))
 
     def tell_disabled(self, index: int) -> None:
-        """An author is passed over from now on; the digest tells it."""
-        self._log(AuthorityDisabled(index))
+        """An author is passed over from now on; the digest tells it, where it has room."""
+        if len(self.config.chain.block_digest().logs) <= DISABLED_TOLD_MAX:
+            self._log(AuthorityDisabled(index))
 
     def _log(self, item: AuraLog) -> None:
         self.config.chain.deposit_log(Consensus(ENGINE_ID, item.encode()))

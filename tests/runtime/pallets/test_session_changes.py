@@ -10,7 +10,9 @@ from consensus.aura import read_header, sealed
 from runtime.frame.dispatch import InvalidBlock
 from runtime.frame.validity import InvalidTransaction
 from runtime.pallets import grandpa, session
+from runtime.pallets.aura import AUTHORITIES_MAX
 from runtime.pallets.session import Validator, changes_max, count_changes, next_set
+from runtime.primitives.block import Digest, Header, PreRuntime
 from runtime.primitives.session import SessionKeys, prove_ownership
 from tests.support import ALICE, BOB, CHARLIE, DAVE, EVE, MemoryChain, assert_noop, build_runtime
 from tests.support import new_runtime as made
@@ -252,6 +254,21 @@ def test_an_importer_comes_to_the_same_chain_over_a_handoff() -> None:
         other.execute(type(handoff)(header, body))
 
     assert other.head == chain.head
+
+
+def test_a_change_of_all_validators_fits_into_a_header() -> None:
+    runtime = build_runtime()
+    keys = [number.to_bytes(32, "big") for number in range(AUTHORITIES_MAX)]
+    for place in range(40):
+        runtime.aura.tell_disabled(place)
+    runtime.aura.change_authorities(keys)
+    runtime.grandpa.change_authorities(keys)
+    logs = [PreRuntime(b"aura", bytes(8)), *runtime.system.block_digest().logs]
+
+    header = Header(bytes(32), 2**32 - 1, bytes(32), bytes(32), Digest(logs))
+    digest = read_header(sealed(header, bytes(64)))
+
+    assert digest.authorities_change == digest.scheduled_change == tuple(keys)
 
 
 # --- steps between sets
