@@ -4,7 +4,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +29,15 @@ class DevNode:
 @pytest.fixture(scope="package")
 def dev_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevNode]:
     """A running `dret node run --dev`."""
-    folder = tmp_path_factory.mktemp("clients")
+    with run_dev_node(tmp_path_factory.mktemp("clients"), ["--dev"]) as node:
+        yield node
+
+
+@contextmanager
+def run_dev_node(folder: Path, options: Sequence[str], module: str = "node") -> Iterator[DevNode]:
+    """A node that authors alone and keeps every state; `module` is the program."""
     port, p2p_port = _free_ports(2)
-    command = [sys.executable, "-m", "node", "node", "run", "--dev", "--no-prometheus"]
+    command = [sys.executable, "-m", module, "node", "run", *options, "--no-prometheus"]
     command += ["--rpc-port", str(port), "--port", str(p2p_port), "--state-pruning", "archive"]
     log = folder / "node.log"
     with log.open("wb") as output:
