@@ -159,6 +159,7 @@ class Duties:
 
 def proof_of(offence: effects.VoterEquivocated) -> EquivocationProof | None:
     """Two votes as the runtime takes them; None for proposals, of which several do no harm."""
+    kind: type[PrevoteEquivocation | PrecommitEquivocation]
     match offence.first.message:
         case Prevote():
             kind = PrevoteEquivocation
