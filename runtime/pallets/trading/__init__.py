@@ -427,6 +427,14 @@ class Trading(Pallet[Config]):
         """Whether no more readings of an interval are taken."""
         return now_ms >= (interval + SETTLEMENT_INTERVALS) * self.config.market_interval_ms
 
+    def contracted(self, interval: int, number: int) -> tuple[int, int]:
+        """Import and export of a connection that contracts reserved for an interval."""
+        deals = self.deals[interval] or ()
+        return (
+            sum(deal.volume_wh for deal in deals if deal.buyer == number),
+            sum(deal.volume_wh for deal in deals if deal.seller == number),
+        )
+
     def slot_of_day(self, interval: int) -> int:
         """Which quarter hour of its day an interval is."""
         return (interval - self.config.genesis_interval) % SLOTS_PER_DAY

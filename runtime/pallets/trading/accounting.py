@@ -18,7 +18,7 @@ from runtime.pallets.producer_registration import TRANSFORMER
 from runtime.pallets.trading.config import tariff_of
 from runtime.pallets.trading.events import IntervalSettled
 from runtime.pallets.trading.membership import is_member
-from runtime.pallets.trading.opening import as_settled, keep_deals, with_strikes
+from runtime.pallets.trading.opening import OPENING_PART, as_settled, keep_deals, with_strikes
 from runtime.pallets.trading.orders import position_of
 from runtime.pallets.trading.payments import net_amounts, pay
 from runtime.pallets.trading.records import (
@@ -60,7 +60,8 @@ def note_time(market: "Trading", now_ms: int) -> None:
 def settlements_fitting(market: "Trading") -> int:
     """How many intervals a block can settle: at least one, at most eight."""
     weight = INTERVAL_WEIGHT + CONNECTION_WEIGHT * market.config.registry.count()
-    fitting = market.config.settlement_weight // weight
+    part = market.config.settlement_weight // OPENING_PART
+    fitting = (market.config.settlement_weight - part) // weight
     return min(max(1, fitting), SETTLEMENTS_PER_BLOCK_MAX)
 
 

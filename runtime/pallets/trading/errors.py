@@ -28,7 +28,9 @@ class QuantityOutOfBounds(frame.Error, index=5):
 
 
 class AboveCapacity(frame.Error, index=6):
-    """With all its open orders of this side filled, the connection could not carry the energy."""
+    """With all its open orders of this side filled and its contracts delivered, the connection
+    could not carry the energy.
+    """
 
 
 class RateExceeded(frame.Error, index=7):

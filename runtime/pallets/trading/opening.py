@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 OPENINGS_PER_BLOCK_MAX = 16  # the day ahead is open seven blocks after genesis or a standstill
 CONTRACT_WEIGHT = 100_000_000  # 100 us: its collateral, its path, its deal
+OPENING_PART = 4
+"""Openings have this part of the weight for settlements, which leave it to them."""
 
 
 def open_intervals(market: "Trading", now_ms: int) -> None:
@@ -38,7 +40,8 @@ def open_intervals(market: "Trading", now_ms: int) -> None:
     standing = market.contract_order.get()
     first = max(schedule.opened + 1, current)
     if standing:
-        fitting = config.settlement_weight // (CONTRACT_WEIGHT * len(standing))
+        weight = config.settlement_weight // OPENING_PART
+        fitting = weight // (CONTRACT_WEIGHT * len(standing))
         last = min(last, first + min(max(1, fitting), OPENINGS_PER_BLOCK_MAX) - 1)
         contracts = renew(market, standing, schedule.stored)
         with_deals = [k for k in range(first, last + 1) if open_interval(market, k, contracts)]

@@ -78,17 +78,21 @@ def check_price(market: "Trading", connection: int, price_micro: int) -> None:
         raise PriceOutOfBounds
 
 
-def check_quantity(connection: Connection, holding: Holding, wanted: Terms) -> None:
-    """Refuse what is too small, too large, or more than the connection could deliver or take."""
+def check_quantity(
+    connection: Connection, contracted: tuple[int, int], holding: Holding, wanted: Terms
+) -> None:
+    """Refuse what is too small, too large, or more than the connection could deliver or take
+    beside its contracts (import and export).
+    """
     least = QUANTITY_WH_MIN if wanted.price_micro >= 0 else QUANTITY_WH_MIN_NEGATIVE
     if not least <= wanted.quantity_wh <= QUANTITY_MAX:
         raise QuantityOutOfBounds
     same_side = sum(order.quantity_wh for order in holding.orders if order.side == wanted.side)
     net_wh = holding.buy_wh - holding.sell_wh
     if wanted.side == Side.BID:
-        room_wh = connection.import_wh_max - net_wh
+        room_wh = connection.import_wh_max - contracted[0] - net_wh
     else:
-        room_wh = connection.export_wh_max + net_wh
+        room_wh = connection.export_wh_max - contracted[1] + net_wh
     if same_side + wanted.quantity_wh > room_wh:
         raise AboveCapacity
 
@@ -140,11 +144,12 @@ def place(
     check_interval(market, schedule, interval)
     now_ms = market.config.clock.now()
     book = market.books[interval] or NO_BOOK
+    contracted = market.contracted(interval, number)
     holding = before = market.holdings[interval, number]
     for wanted in terms:
         check_rate(holding)
         check_price(market, number, wanted.price_micro)
-        check_quantity(connection, holding, wanted)
+        check_quantity(connection, contracted, holding, wanted)
         check_room(market, book, wanted.quantity_wh)
         order = Order(
             holding.calls, wanted.side, wanted.price_micro, wanted.quantity_wh, placed_ms=now_ms

@@ -184,3 +184,66 @@ def test_old_intervals_are_forgotten() -> None:
 
     assert grid.read_balance(K0) is None
     assert list(grid.flows.keys()) == []
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> list[int]:
+    """The parents of a tree of some buses."""
+    return [0, *(draw(st.integers(0, bus - 1)) for bus in range(1, draw(st.integers(2, 12))))]
+
+
+def way_to_root(parent: list[int], bus: int) -> list[int]:
+    return [bus] if bus == 0 else [bus, *way_to_root(parent, parent[bus])]
+
+
+@given(trees(), st.data())
+@settings(max_examples=100)
+def test_a_path_leads_up_to_the_common_bus_and_down_again(
+    parent: list[int], data: st.DataObject
+) -> None:
+    source, target = (data.draw(st.integers(0, len(parent) - 1)) for _ in range(2))
+
+    up, down = grid_balancing.path_between(parent, source, target)
+
+    from_source, from_target = way_to_root(parent, source), way_to_root(parent, target)
+    assert up == [bus for bus in from_source if bus not in from_target]
+    assert down[::-1] == [bus for bus in from_target if bus not in from_source]
+
+
+@given(
+    st.integers(0, 400),
+    st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300_000)), max_size=4),
+)
+@settings(max_examples=100)
+def test_what_fits_a_path_is_the_most_whose_losses_fit_too(
+    wanted: int, edges: list[tuple[int, int]]
+) -> None:
+    rooms, losses = [room for room, _ in edges], [loss for _, loss in edges]
+
+    def arrives(sent: int) -> int:
+        for loss in losses:
+            sent = deliver(sent, loss)
+        return sent
+
+    found = grid_balancing.largest_fitting(wanted, rooms, losses)
+
+    sent = grid_balancing.sent_along(found, losses)
+    assert all(wh <= room for wh, room in zip(sent, rooms, strict=True))
+    assert arrives(sent[0]) == found if sent else found == wanted
+    if found < wanted:
+        more = grid_balancing.sent_along(found + 1, losses)
+        assert any(wh > room for wh, room in zip(more, rooms, strict=True))
+
+
+def test_a_reservation_leaves_calls_less_and_is_forgotten_with_its_interval() -> None:
+    grid = made(LOSSLESS)
+
+    assert grid.reserve(7, 2, 3, 500) == 500
+    assert grid.reserve(7, 3, 3, 900) == 900  # behind one bus there is no edge
+    assert grid.residual_tree(7).cap_up.tolist() == [0, 4_000, 3_500, 4_000]
+    assert grid.residual_tree(7).cap_down.tolist() == [0, 4_000, 4_000, 3_500]
+    grid.book_flows(7, [0, 0, 3_500, -3_500], [0, 0, 3_500, -3_500])
+    assert grid.reserve(7, 2, 3, 1) == 0  # the auction took the rest
+    grid.check_invariants()
+    grid.forget(7)
+    assert grid.residual_tree(7).cap_up.tolist() == [0, 4_000, 4_000, 4_000]

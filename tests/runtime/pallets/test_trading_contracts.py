@@ -177,6 +177,16 @@ def test_contracts_reserve_gross_capacity_before_the_auction() -> None:
     assert left[1] == (4_000, 4_000)
 
 
+def test_orders_have_to_fit_the_connection_beside_its_contracts() -> None:
+    zone = zone_with(BASELOAD)
+    zone.block(K0)
+
+    zone.refuses(errors.AboveCapacity, lambda: zone.order(1, K, OFFER, 50_000, 4_701))
+    zone.refuses(errors.AboveCapacity, lambda: zone.order(2, K, BID, 50_000, 4_701))
+    zone.order(1, K, OFFER, 50_000, 4_700)
+    zone.order(1, K, BID, 50_000, 5_000)
+
+
 def test_what_does_not_fit_is_clipped_and_announced() -> None:
     zone = zone_with(BASELOAD, topology=LOSSLESS | {"cap_up": [0, 4_000, 500, 500]})
     second = BASELOAD | {"buyer": 3}
