@@ -73,7 +73,15 @@ class Heads:
         self._tell(BlocksFinalized(blocks, effect.pruned, justification))
 
     def _bodies(self, hashes: tuple[Hash, ...]) -> list[tuple[Hash, list[bytes]]]:
-        return [(block_hash, self._chain.body(block_hash) or []) for block_hash in hashes]
+        return [(block_hash, self._body(block_hash)) for block_hash in hashes]
+
+    def _body(self, block_hash: Hash) -> list[bytes]:
+        body = self._chain.body(block_hash)
+        if body is None:
+            # Finality chose another branch, and this block was deleted in the same batch.
+            retired = self._chain.retired(block_hash)
+            body = [] if retired is None else retired.extrinsics
+        return body
 
     def _tell(self, event: ChainEvent) -> None:
         for listener in list(self._listeners.values()):

@@ -8,6 +8,7 @@ from consensus import effects
 from node.heads import Heads
 from node.pool import Pool
 from rpc.ports import BestChanged, BlockImported, BlocksFinalized, ChainEvent
+from runtime.frame.validity import Validity
 from runtime.primitives.types import Hash
 from tests.node.key_value_runtime import ChainHarness, open_chain
 
@@ -66,6 +67,31 @@ def test_a_best_block_that_finality_chose_is_told(tmp_path: Path) -> None:
         told.heads.best(effects.NotifyBest(fork, header, change.retracted, change.enacted))
 
         assert told.events == [BestChanged(fork, header)]
+
+
+def test_transactions_of_a_branch_that_finality_deleted_go_back_to_the_pool(tmp_path: Path) -> None:
+    with open_chain(tmp_path / "db") as chain:
+        pool = Pool(
+            lambda extrinsic: Validity(0, [], [extrinsic], 64, True),
+            bytes,
+            lambda extrinsic: [extrinsic],
+            lambda: 0,
+        )
+        heads = Heads(chain.chain, pool)
+        lost = chain.import_block(chain.genesis_hash, {b"paid": b"1"}, 1)
+        chain.write(chain.set_best(lost))
+        body = chain.chain.body(lost)
+        assert body is not None
+        final = chain.import_block(chain.genesis_hash, {}, 2)
+        change = chain.set_best(final)
+        chain.write(change)
+        chain.finalize(final, pruned=(lost,))
+        header = chain.chain.header(final)
+        assert header is not None
+        heads.best(effects.NotifyBest(final, header, change.retracted, change.enacted))
+
+        assert chain.chain.body(lost) is None
+        assert pool.contains(body[-1])
 
 
 def test_a_listener_that_fails_or_left_keeps_nothing_from_others(
