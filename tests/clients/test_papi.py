@@ -1,11 +1,14 @@
 """PAPI, unmodified and without options, against a live node: by the new and by the old methods."""
 
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.clients.conftest import DevNode
-from tests.clients.node import run_script
+from tests.clients.node import FOLDER, NODE, environment, run_script
 
 pytestmark = pytest.mark.slow
 
@@ -98,3 +101,29 @@ def test_an_archive_answers_for_blocks_that_are_not_pinned(dev_node: DevNode) ->
     assert found["history"]["number"] == found["history"]["nonce"] == 0
     assert found["history"]["free"] == "1000000000000"
     assert {"archive_v1_header", "archive_v1_storage"} <= set(found["methods"])
+
+
+def test_papi_add_writes_typed_descriptors(dev_node: DevNode, tmp_path: Path) -> None:
+    """`npx papi add`; what npm would install afterwards is left out."""
+    npm = tmp_path / "bin" / "npm"
+    npm.parent.mkdir()
+    npm.write_text("#!/bin/sh\n")
+    npm.chmod(0o755)
+    (tmp_path / "package.json").write_text('{"name": "app", "type": "module"}')
+    (tmp_path / "node_modules").symlink_to(FOLDER / "node_modules")
+    found = environment()
+    found["PATH"] = os.pathsep.join((str(npm.parent), found["PATH"]))
+    papi = FOLDER / "node_modules" / ".bin" / "papi"
+
+    subprocess.run(
+        [str(NODE), str(papi), "add", "dret", "-w", dev_node.url],
+        cwd=tmp_path,
+        env=found,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+
+    written = (tmp_path / ".papi" / "descriptors" / "dist" / "dret.d.ts").read_text()
+    assert "place_order: TxDescriptor<" in written
+    assert "ConsumptionMetering: {" in written
