@@ -1,6 +1,7 @@
 """A network of real processes whose sessions last a few seconds, for validators that change."""
 
 import json
+import signal
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ GOVERNANCE = {
     "emergency_blocks": 12,
 }
 MEMBERS = ("alice", "bob", "charlie", "dave")
-START_S = 60.0
+START_S = 150.0  # a cold machine compiles kernels first
 
 
 def suri(name: str) -> str:
@@ -89,8 +90,8 @@ class Governed:
         )
         eventually(lambda: ask_or_none(port, "system_health"), START_S)
 
-    def stop(self, name: str) -> None:
-        end(self.processes.pop(name))
+    def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
+        end(self.processes.pop(name), number)
 
     def stop_all(self) -> None:
         for name in list(self.processes):

@@ -3,10 +3,12 @@
 The tests stand in their order: the network lives on from one to the next.
 """
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
+from runtime.pallets.authorities.proposals import RemoveMember
 from tests.live.governed import MEMBERS, SESSION_BLOCKS, Governed, account, address
 from tests.live.network import LIVE, ask, eventually
 
@@ -31,10 +33,15 @@ def governed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governed]:
         network.stop_all()
 
 
-def test_a_validator_votes_and_authors_with_rotated_keys(governed: Governed) -> None:
+def test_a_validator_votes_and_authors_with_rotated_keys_though_nodes_are_killed(
+    governed: Governed,
+) -> None:
     before = {entry.who: entry.keys for entry in governed.overview().validators}
 
     governed.dret("rotate-keys", signer="bob", at="bob")
+    for name in ("bob", "charlie"):
+        governed.stop(name, signal.SIGKILL)
+        governed.start(name, f"--{name}")
     eventually(lambda: keys_of(governed, "bob") != before[account("bob")], HANDOFF_S)
     number, set_id = governed.finalized(), governed.overview().set_id
     eventually(lambda: governed.is_final_beyond(number + 2 * len(MEMBERS)), HANDOFF_S)
@@ -79,6 +86,20 @@ def test_a_late_node_follows_all_handoffs(governed: Governed) -> None:
     hashes = {ask(governed.ports[name], "chain_getBlockHash", goal) for name in ("alice", "frieda")}
     assert len(hashes) == 1
     assert governed.overview("frieda").set_id >= 3
+
+
+def test_a_key_that_runs_twice_is_reported_and_its_removal_proposed(governed: Governed) -> None:
+    governed.start("charlie-again", "--charlie")
+
+    def found() -> list[object]:
+        proposals = [proposal for _, proposal in governed.overview().proposals]
+        return [p.action for p in proposals if p.proposer is None]
+
+    eventually(lambda: RemoveMember(account("charlie")) in found(), HANDOFF_S)
+    governed.stop("charlie-again")
+    number = governed.finalized()
+
+    eventually(lambda: governed.is_final_beyond(number + 5), HANDOFF_S)
 
 
 def keys_of(governed: Governed, name: str) -> object:
