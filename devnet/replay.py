@@ -27,6 +27,7 @@ from devnet.homes import (
     OpenOrder,
     Quote,
 )
+from devnet.local_energy import LocalEnergy, added, local_energy
 from devnet.scenario import DEVNET, OPERATOR, TRANSFORMER_BUS, Scenario
 from runtime.frame.extensions import InvalidTransaction
 from runtime.frame.signatures import SignatureCache
@@ -44,6 +45,9 @@ from runtime.state.overlay import Overlay
 GENESIS_MS = 1_767_571_200_000  # Monday, 5 January 2026, 00:00 UTC
 SETTLED_BEHIND = 3
 """Interval k is settled in the first block of interval k + 3."""
+
+COUNT_BEHIND = CORRECT_BEHIND + 1
+"""Corrections of an interval are settled by then."""
 
 MILLION = 1_000_000
 
@@ -64,6 +68,9 @@ class ReplayResult:
     days: int
     intervals_settled: int
     traded_wh: int
+    tradable_wh: int
+    local_wh: int
+    local_by_auction_wh: int
     contract_wh: int
     pool_wh: int
     times_corrected: int
@@ -164,6 +171,7 @@ class Replay:
         """The first interval that is not replayed any more."""
 
         self.agents = Agents.of(scenario, self.first, trader_wh)
+        self.local = LocalEnergy()
         self.edges_over = self.edges_binding = self.imported_wh = 0
 
     def run(self, progress: Callable[[int], None] = lambda done: None) -> ReplayResult:
@@ -177,12 +185,15 @@ class Replay:
         for interval in range(last - CORRECT_BEHIND, self.end):
             self.let_operator_correct(interval)
         overlay = self.chain.make_block()
+        for interval in range(last - COUNT_BEHIND + 1, self.end):
+            self.count_local_energy(overlay, interval)
         return self.result(overlay, perf_counter() - started)
 
     def play_interval(self, now: int) -> None:
         """All blocks of one interval, and what agents do in it."""
         overlay = self.chain.make_block()
         self.check_market(overlay)
+        self.count_local_energy(overlay, now - COUNT_BEHIND)
         self.let_agents_act(now)
         for _ in range(DEVNET.interval_ms // DEVNET.slot_ms - 1):
             overlay = self.chain.make_block()
@@ -194,6 +205,12 @@ class Replay:
         """Assert what the market promises, once an interval: after its call and a settlement."""
         self.chain.runtime.bind(overlay)
         self.chain.runtime.trading.check_invariants()
+
+    def count_local_energy(self, overlay: Overlay, interval: int) -> None:
+        """Add what neighbours settled between them in an interval, corrections included."""
+        self.chain.runtime.bind(overlay)
+        lines = self.chain.runtime.trading.read_lines(interval)
+        self.local = added(self.local, local_energy(lines))
 
     def let_agents_act(self, now: int) -> None:
         """Quotes, second quotes and readings of an interval."""
@@ -261,6 +278,9 @@ class Replay:
             days=self.days,
             intervals_settled=totals.intervals_settled,
             traded_wh=totals.traded_wh,
+            tradable_wh=self.local.tradable_wh,
+            local_wh=self.local.settled_wh,
+            local_by_auction_wh=self.local.by_auction_wh,
             contract_wh=totals.contract_wh,
             pool_wh=totals.pool_wh,
             times_corrected=totals.times_corrected,
