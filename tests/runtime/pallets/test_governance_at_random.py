@@ -52,7 +52,7 @@ class History:
         self.rng = random.Random(seed)
         balances = dict.fromkeys(ACCOUNTS.values(), 1_000 * DRT)
         self.sections = genesis_sections(balances)
-        self.chain = MemoryChain.new(new_runtime(**SHORT), self.sections)
+        self.chain = MemoryChain.new(new_runtime(True, **SHORT), self.sections)
         self.runtime = self.chain.runtime
         self.makers = {keys_named(name).encode(): name for name in NAMES}
         """By which name keys were made."""
@@ -195,7 +195,7 @@ def test_sets_change_in_small_steps_and_importers_agree(seed: int) -> None:
         history.step()
 
     handoffs, changes = follow(history)
-    other = MemoryChain.new(new_runtime(**SHORT), history.sections)
+    other = MemoryChain.new(new_runtime(True, **SHORT), history.sections)
     for header, body in zip(history.chain.headers[1:], history.chain.bodies, strict=True):
         other.execute(Block(header, body))
 
