@@ -139,13 +139,13 @@ def run_seed(job: tuple[int, int, int]) -> Result:
     return run_plan(draw_plan(*job))
 
 
-def soak(seeds: int, jobs: int, validators: tuple[int, ...], seconds: int) -> list[Result]:
+def soak(seeds: range, jobs: int, validators: tuple[int, ...], seconds: int) -> list[Result]:
     """Run what has not been run, print what fails, and return all results."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{fingerprint()}.jsonl"
     results = [_result(line) for line in path.read_text().splitlines()] if path.exists() else []
     done = {(r.seed, r.validators, r.seconds) for r in results}
-    wanted = [(seed, n, seconds) for seed in range(seeds) for n in validators]
+    wanted = [(seed, n, seconds) for seed in seeds for n in validators]
     left = [job for job in wanted if job not in done]
     print(f"{len(wanted)} runs of {seconds} virtual seconds, {len(left)} left; {path}", flush=True)
     began = time.monotonic()

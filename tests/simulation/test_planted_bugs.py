@@ -35,6 +35,8 @@ from runtime.primitives.grandpa import (
 from tests.consensus.test_network import assert_grows
 from tests.simulation.disk import key_of, sign
 from tests.simulation.driver import Network, make_block
+from tests.simulation.plan import Fault, Plan
+from tests.simulation.world import SimWorld
 
 pytestmark = pytest.mark.slow
 
@@ -123,6 +125,12 @@ def estimate_that_is_outgrown() -> None:
     cast = stage.own_vote(first_round + 1, Prevote)
     assert cast is not None
     assert stage.is_above(child, cast), "its vote is not on the estimate's branch"
+
+
+def handoff_while_finality_stands_still() -> None:
+    """Keys change in a partition: when it ends, there are blocks above the handoff to vote for."""
+    split = Fault("partition", 50_000, 60_000, ("v0", "v1"))
+    SimWorld(Plan(3, 4, 240, (split,), (), ((5_000, "v2"),), has_real_signatures=True)).run_all()
 
 
 class Stage:
@@ -268,10 +276,20 @@ def no_vote_off_the_best_chain(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(voter.Voter, "_cast", faint_hearted)
 
 
+def vote_above_a_handoff(patch: pytest.MonkeyPatch) -> None:
+    """Votes do not stop at the block that hands over to the next set."""
+    patch.setattr(rules, "_first_change", lambda tree, leaf: leaf.ref.number)
+
+
 PLANTED = {
     "vote persistence": (forget_votes, crash_between_two_votes, "not on disk|votes twice"),
     "threshold": (half_is_enough, halves_of_a_partition, "two final blocks"),
     "two rounds": (keep_one_round, two_rounds_apart, "keeps"),
+    "handoff rule": (
+        vote_above_a_handoff,
+        handoff_while_finality_stands_still,
+        "is in set 0, not 1",
+    ),
     "#3487": (no_vote_off_the_best_chain, estimate_that_is_outgrown, "votes no more"),
 }
 

@@ -1,11 +1,12 @@
 """A world of nodes in virtual time: the production core, pool and runtime under a plan of faults.
 
 Looked at after each event of an honest node: no two final blocks at one height, finality that only
-grows (over crashes too: what was told final stays), one vote per stage and round, one block per
-slot, no alarm about safety, no halt. The ledger looks at each block: its state root, the pallets'
-invariants, the supply. After the faults have healed: finality of all honest nodes passes the
-highest block there was within `RESUME_MS` and keeps up, and no honest node sends a peer more than
-`MESSAGES_MAX` messages or `BYTES_MAX` bytes in a virtual second.
+grows (over crashes too: what was told final stays), the set of voters that the final state names,
+one vote per stage and round, one block per slot, no alarm about safety, no halt. The ledger looks
+at each block: its state root, the pallets' invariants, the supply. After the faults have healed:
+finality of all honest nodes passes the highest block there was within `RESUME_MS` and keeps up, and
+no honest node sends a peer more than `MESSAGES_MAX` messages or `BYTES_MAX` bytes in a virtual
+second.
 
 Left out: the database and its recovery (tests/node/test_chain.py kills real processes), the wire.
 """
@@ -187,10 +188,13 @@ class SimNode(Node):
         assert first == header.hash(), f"{self.name} seals two blocks of slot {slot}"
 
     def _check(self) -> None:
-        final = self.live.status.finalized
+        final = self.live._tree.finalized  # the whole status after each event would cost a lot
         if final != self._final:
             assert final.number > self._final.number, f"finality of {self.name} goes back"
             self._final = final
+            votes_in = self.live._voter.authorities.set_id
+            is_set_of = self.ledger.authorities_after(final.hash).set_id
+            assert votes_in == is_set_of, f"{self.name} is in set {votes_in}, not {is_set_of}"
         assert not self.halts, f"{self.name} halts: {self.halts[0]}"
         for alarm in self.alarms:
             is_excused = self.has_lost_disk or alarm.kind not in (
