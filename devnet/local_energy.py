@@ -4,7 +4,7 @@ Per interval the tradable energy is the lesser of what homes exported and what h
 Settled locally is, at most that, what contracts delivered and the pool shared, and the lesser of
 what fills covered of imports and of exports: fills with the trader outside count on one side only.
 
-Energy in Wh.
+Energy in Wh, money in nano-DRT.
 """
 
 from collections.abc import Sequence
@@ -36,6 +36,11 @@ def local_energy(lines: Sequence[SettlementLine]) -> LocalEnergy:
     tradable = min(imported, exported)
     settled = min(tradable, contracts + pool + min(covered_import, covered_export))
     return LocalEnergy(tradable, settled, max(0, settled - contracts - pool))
+
+
+def gain_nano(line: SettlementLine, retail: int, feed_in: int) -> int:
+    """What a connection got more, or paid less, in an interval than on the tariff alone."""
+    return line.amount_nano + retail * line.import_wh - feed_in * line.export_wh
 
 
 def added(first: LocalEnergy, second: LocalEnergy) -> LocalEnergy:

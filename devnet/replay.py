@@ -27,8 +27,15 @@ from devnet.homes import (
     OpenOrder,
     Quote,
 )
-from devnet.local_energy import LocalEnergy, added, local_energy
-from devnet.scenario import DEVNET, OPERATOR, TRANSFORMER_BUS, Scenario
+from devnet.local_energy import LocalEnergy, added, gain_nano, local_energy
+from devnet.scenario import (
+    DEVNET,
+    FEED_IN_PRICE,
+    OPERATOR,
+    RETAIL_PRICE,
+    TRANSFORMER_BUS,
+    Scenario,
+)
 from runtime.frame.extensions import InvalidTransaction
 from runtime.frame.signatures import SignatureCache
 from runtime.genesis import genesis_header
@@ -71,6 +78,10 @@ class ReplayResult:
     tradable_wh: int
     local_wh: int
     local_by_auction_wh: int
+    homes_worse_off: int
+    gain_least_nano: int
+    gain_median_nano: int
+    gain_most_nano: int
     contract_wh: int
     pool_wh: int
     times_corrected: int
@@ -172,6 +183,7 @@ class Replay:
 
         self.agents = Agents.of(scenario, self.first, trader_wh)
         self.local = LocalEnergy()
+        self.gains_nano = dict.fromkeys((home.number for home in scenario.homes), 0)
         self.edges_over = self.edges_binding = self.imported_wh = 0
 
     def run(self, progress: Callable[[int], None] = lambda done: None) -> ReplayResult:
@@ -207,10 +219,14 @@ class Replay:
         self.chain.runtime.trading.check_invariants()
 
     def count_local_energy(self, overlay: Overlay, interval: int) -> None:
-        """Add what neighbours settled between them in an interval, corrections included."""
+        """Add what neighbours settled between them in an interval, corrections included, and what
+        each gained.
+        """
         self.chain.runtime.bind(overlay)
         lines = self.chain.runtime.trading.read_lines(interval)
         self.local = added(self.local, local_energy(lines))
+        for number, line in enumerate(lines, start=1):
+            self.gains_nano[number] += gain_nano(line, RETAIL_PRICE, FEED_IN_PRICE)
 
     def let_agents_act(self, now: int) -> None:
         """Quotes, second quotes and readings of an interval."""
@@ -271,6 +287,7 @@ class Replay:
         status = runtime.market_status(overlay)
         runtime.bind(overlay)
         totals = runtime.trading.totals.get()
+        gains = sorted(self.gains_nano.values())
         bought = totals.connections_buy_wh
         return ReplayResult(
             scenario=self.scenario.grid.name,
@@ -281,6 +298,10 @@ class Replay:
             tradable_wh=self.local.tradable_wh,
             local_wh=self.local.settled_wh,
             local_by_auction_wh=self.local.by_auction_wh,
+            homes_worse_off=sum(gain < 0 for gain in gains),
+            gain_least_nano=gains[0],
+            gain_median_nano=gains[len(gains) // 2],
+            gain_most_nano=gains[-1],
             contract_wh=totals.contract_wh,
             pool_wh=totals.pool_wh,
             times_corrected=totals.times_corrected,

@@ -4,7 +4,7 @@ A call is waited for until a block has it; then the state tells whether it did w
 """
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import reduce
 from pathlib import Path
@@ -179,7 +179,7 @@ def name_of(method: int) -> str:
 
 
 @asynccontextmanager
-async def node_at(host: str, port: int) -> AsyncIterator[Link]:
+async def node_at(host: str, port: int) -> AsyncGenerator[Link]:
     """A connection to a node. Raises `NodeUnreachable`."""
     link = Link(host, port)
     async with trio.open_nursery() as nursery:

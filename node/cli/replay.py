@@ -58,6 +58,7 @@ def command(
 def show(result: "ReplayResult", failed: int) -> None:
     """Print the result for people."""
     saved = result.bill_tariff_only_nano - result.bill_with_market_nano
+    gains = (result.gain_least_nano, result.gain_median_nano, result.gain_most_nano)
     lines = [
         ("scenario", f"{result.scenario}, {result.window}, {result.days} day(s)"),
         ("intervals settled", f"{result.intervals_settled:,}"),
@@ -75,6 +76,8 @@ def show(result: "ReplayResult", failed: int) -> None:
         ("bills with the market", drt(result.bill_with_market_nano)),
         ("bills on the tariff alone", drt(result.bill_tariff_only_nano)),
         ("saved", drt(saved)),
+        ("homes worse off", f"{result.homes_worse_off:,}"),
+        ("a home saved", " / ".join(drt(gain) for gain in gains)),
         ("edges over capacity", f"{result.edges_over_capacity:,}"),
         ("edges binding", f"{result.edges_binding:,}"),
         ("overloads by the meters", f"{result.metered_overloads:,}"),
