@@ -74,6 +74,7 @@ class Node:
         """Further pairs of a seal key and a vote key that the signer holds."""
 
         self.is_honest = not key
+        self.has_lost_disk = False
         self.disk = SimDisk(network.genesis)
         self.signer = SimSigner(frozenset({self.key, self.vote_key}), network.ring)
         self.sync_ms = SYNC_MS
@@ -279,8 +280,11 @@ class Node:
         ):
             return
         place = (vote.message.id, vote.set_id, vote.round, stage_of(vote.message.message))
+        was_cast = place in self.network.votes
         cast = self.network.votes.setdefault(place, vote.message.message)
         assert cast == vote.message.message, f"{self.name} votes twice in {place[1:]}"
+        if was_cast and self.has_lost_disk:
+            return  # it passes on what it had from its peers: its own vote of before
         voter = self.disk.durable.voter
         stored: list[SignedMessage | None] = []
         if own := voter.get(own_votes_key(vote.set_id, vote.round)):

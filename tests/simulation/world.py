@@ -66,7 +66,6 @@ class SimNode(Node):
         self.world = world
         self.ledger = ledger
         self.adversary: Adversary | None = None
-        self.has_lost_disk = False
         self.restarts = -1
         self.pool = self._new_pool()
         self._final = BlockRef(world.genesis.hash(), 0)
