@@ -124,8 +124,8 @@ class Voter:
             if mark.public == book.public and not self._heed(book, mark):
                 self._book = None
                 return
-        for signed in book.of(self._round.number):
-            self._import(self._held(self._round.number, signed), None)
+        if not book.is_busy:
+            self._import_own(book, self._round.number)
 
     def _heed(self, book: OwnVoteBook, mark: SignerMark) -> bool:
         """Compare what the signer has signed with what the database knows of.
@@ -143,8 +143,21 @@ class Voter:
         if (mark.set_id, mark.round) == ours:
             operation = book.adopt(mark)
             if operation is not None:
-                self._out.persist_synced([operation], lambda _: None)
+                number, book.is_busy = self._round.number, True
+
+                def durable(_: int) -> None:
+                    book.is_busy = False
+                    self._import_own(book, number)
+
+                # Counted, and so sent to peers that lack them, only when they are on our disk.
+                self._out.persist_synced([operation], durable)
         return True
+
+    def _import_own(self, book: OwnVoteBook, number: int) -> None:
+        """Count our votes of a round as they are stored."""
+        if not self._is_stopped:
+            for signed in book.of(number):
+                self._import(self._held(number, signed), None)
 
     def stop(self) -> None:
         """Never vote nor conclude anything again."""
