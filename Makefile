@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: setup devnet test lint unit nojit soak-consensus bench lock clean setup-test setup-clients
+.PHONY: setup devnet test lint unit unit-live unit-fast nojit soak-consensus bench lock clean setup-test setup-clients
 
 # The first Python 3.11 or 3.12 that really starts (a shim of another version does not).
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
@@ -79,8 +79,15 @@ lint: setup-test
 	$(BIN)/mypy --config-file tests/mypy.ini tests
 	$(BIN)/pyright
 
+# What starts networks and real clients mostly waits for slots: it runs beside the rest, which yields to it.
 unit: setup-test setup-clients
-	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target unit-live unit-fast
+
+unit-live:
+	$(BIN)/python -m pytest tests/live tests/clients
+
+unit-fast:
+	nice -n 10 $(BIN)/python -m pytest --ignore=tests/live --ignore=tests/clients
 
 # The runtime again as plain Python: what the kernels compute must not depend on their compilation.
 nojit: setup-test
