@@ -8,13 +8,14 @@ once per set of pallet classes, never changes, and is shared by all runtimes wit
 import functools
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn, get_args, get_origin
 
 from runtime.frame.declaration import CallSpec, Declaration, declaration_of
 from runtime.frame.dispatch import DispatchFailure, ModuleError, ModuleFailure
 from runtime.frame.lifetime import lifetime_of
-from runtime.frame.pallet import Pallet
+from runtime.frame.pallet import Error, Pallet
 from runtime.frame.values import codec_of
 from runtime.primitives.scale import (
     U32,
@@ -169,16 +170,7 @@ class _Maker:
             self.outer_events.append(_variant(name, index, {"event": event}))
             self.pallet_events[index] = shape_of(event)
         if declaration.errors:
-            units = [
-                make_struct(
-                    lifetime_of(error).name or error.__name__,
-                    {},
-                    index=error.index,
-                    docs=error.__doc__ or "",
-                )
-                for error in declaration.errors
-            ]
-            errors = one_of("Error", units, path=path + "Error")
+            errors = one_of("Error", _error_variants(declaration.errors), path=path + "Error")
             self.outer_errors.append(_variant(name, index, {"error": errors}))
             self.pallet_errors[index] = shape_of(errors)
             for refusal in declaration.errors:
@@ -212,6 +204,24 @@ class _Maker:
             pallet_errors=self.pallet_errors,
             failures=self.failures,
         )
+
+
+def _error_variants(errors: Sequence[type[Error]]) -> list[type[Struct]]:
+    """The errors of a pallet as variants, without gaps: substrate-interface looks an error up by
+    its position, not by its index, so a number that no error has gets a variant nobody uses.
+    """
+    by_index = {error.index: error for error in errors}
+    return [
+        make_struct(
+            lifetime_of(by_index[index]).name or by_index[index].__name__,
+            {},
+            index=index,
+            docs=by_index[index].__doc__ or "",
+        )
+        if index in by_index
+        else make_struct(f"Unused{index}", {}, index=index, docs="No error has this number.")
+        for index in range(max(by_index) + 1)
+    ]
 
 
 def _variant(name: str, index: int, fields: dict[str, object]) -> type[Struct]:

@@ -114,6 +114,8 @@ def test_events_and_errors_show_indices_and_docs(reader: Reader) -> None:
     assert events[0]["fields"][0]["docs"] == ["Ids are never reused."]
     assert [(e["name"], e["index"], e["docs"]) for e in errors] == [
         ("OrderNotFound", 0, ["There is no such order."]),
+        ("Unused1", 1, ["No error has this number."]),
+        ("Unused2", 2, ["No error has this number."]),
         ("TooLarge", 3, ["The order is too large."]),
     ]
 
