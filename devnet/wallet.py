@@ -41,7 +41,7 @@ class Account:
     address: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.address = ss58_encode(self.pair.public)
+        self.address = ss58_encode(self.pair.account)
 
 
 class Wallet:

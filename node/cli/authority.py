@@ -11,11 +11,12 @@ import asyncclick as click
 
 from devnet.rpc_client import Link
 from node.chain_spec import load_chain_spec
-from node.cli.market_chain import (
+from node.cli.chain_access import (
     OUTPUT,
+    NodeAddress,
     Refused,
+    Signer,
     ask,
-    key_of,
     node_at,
     rpc_options,
     signer_options,
@@ -59,9 +60,9 @@ def group() -> None:
 @group.command()
 @OUTPUT
 @rpc_options
-async def show(output: str, rpc_host: str, rpc_port: int) -> None:
+async def show(output: str, node: NodeAddress) -> None:
     """Show members, validators, candidates and open proposals."""
-    async with node_at(rpc_host, rpc_port) as link:
+    async with node_at(node) as link:
         view = await overview(link)
     if output == "json":
         click.echo(json.dumps(as_json(view), indent=2))
@@ -178,11 +179,13 @@ def propose() -> None:
 @signer_options
 @rpc_options
 async def add(
-    member: str, suri: str | None, suri_file: Path | None, scheme: str, rpc_host: str, rpc_port: int
+    member: str,
+    signer: Signer,
+    node: NodeAddress,
 ) -> None:
     """Take in MEMBER (an address), once its node has shown that it runs."""
-    pair = key_of(suri, suri_file, scheme)
-    await open_proposal(rpc_host, rpc_port, pair, AddMember(account(member)))
+    pair = signer.pair()
+    await open_proposal(node, pair, AddMember(account(member)))
 
 
 @propose.command()
@@ -190,11 +193,13 @@ async def add(
 @signer_options
 @rpc_options
 async def remove(
-    member: str, suri: str | None, suri_file: Path | None, scheme: str, rpc_host: str, rpc_port: int
+    member: str,
+    signer: Signer,
+    node: NodeAddress,
 ) -> None:
     """Part with MEMBER (an address)."""
-    pair = key_of(suri, suri_file, scheme)
-    await open_proposal(rpc_host, rpc_port, pair, RemoveMember(account(member)))
+    pair = signer.pair()
+    await open_proposal(node, pair, RemoveMember(account(member)))
 
 
 @propose.command()
@@ -205,16 +210,13 @@ async def remove(
 async def replace(
     member: str,
     successor: str,
-    suri: str | None,
-    suri_file: Path | None,
-    scheme: str,
-    rpc_host: str,
-    rpc_port: int,
+    signer: Signer,
+    node: NodeAddress,
 ) -> None:
     """Take in SUCCESSOR in the place of MEMBER, once its node has shown that it runs."""
-    pair = key_of(suri, suri_file, scheme)
+    pair = signer.pair()
     action = ReplaceMember(account(member), account(successor))
-    await open_proposal(rpc_host, rpc_port, pair, action)
+    await open_proposal(node, pair, action)
 
 
 @propose.command()
@@ -222,11 +224,13 @@ async def replace(
 @signer_options
 @rpc_options
 async def disable(
-    member: str, suri: str | None, suri_file: Path | None, scheme: str, rpc_host: str, rpc_port: int
+    member: str,
+    signer: Signer,
+    node: NodeAddress,
 ) -> None:
     """In an emergency: let MEMBER's validator author nothing for a while. More than half decide."""
-    pair = key_of(suri, suri_file, scheme)
-    await open_proposal(rpc_host, rpc_port, pair, EmergencyDisable(account(member)))
+    pair = signer.pair()
+    await open_proposal(node, pair, EmergencyDisable(account(member)))
 
 
 @propose.command()
@@ -235,15 +239,12 @@ async def disable(
 @rpc_options
 async def operator(
     operator: str,
-    suri: str | None,
-    suri_file: Path | None,
-    scheme: str,
-    rpc_host: str,
-    rpc_port: int,
+    signer: Signer,
+    node: NodeAddress,
 ) -> None:
     """Make OPERATOR (an address) the grid operator."""
-    pair = key_of(suri, suri_file, scheme)
-    await open_proposal(rpc_host, rpc_port, pair, AppointOperator(account(operator)))
+    pair = signer.pair()
+    await open_proposal(node, pair, AppointOperator(account(operator)))
 
 
 @propose.command()
@@ -258,11 +259,8 @@ async def upgrade(
     at_block: int,
     chain: Path | None,
     metadata_hash: str | None,
-    suri: str | None,
-    suri_file: Path | None,
-    scheme: str,
-    rpc_host: str,
-    rpc_port: int,
+    signer: Signer,
+    node: NodeAddress,
 ) -> None:
     """Go over to another version of the runtime with a block. Nodes without it stop before it."""
     if (chain is None) == (metadata_hash is None):
@@ -275,20 +273,21 @@ async def upgrade(
         digest = CodeInfo.decode(runtime.code()).metadata_hash
     else:
         digest = hex_of(metadata_hash or "", 32)
-    pair = key_of(suri, suri_file, scheme)
+    pair = signer.pair()
     action = ScheduleUpgrade(spec_version, digest, at_block)
-    await open_proposal(rpc_host, rpc_port, pair, action)
+    await open_proposal(node, pair, action)
 
 
 @propose.command("cancel-upgrade")
 @signer_options
 @rpc_options
 async def cancel_upgrade(
-    suri: str | None, suri_file: Path | None, scheme: str, rpc_host: str, rpc_port: int
+    signer: Signer,
+    node: NodeAddress,
 ) -> None:
     """Stay with the version that runs. More than half decide, at once."""
-    pair = key_of(suri, suri_file, scheme)
-    await open_proposal(rpc_host, rpc_port, pair, CancelUpgrade())
+    pair = signer.pair()
+    await open_proposal(node, pair, CancelUpgrade())
 
 
 @group.command()
@@ -299,15 +298,12 @@ async def cancel_upgrade(
 async def vote(
     proposal: int,
     choice: str,
-    suri: str | None,
-    suri_file: Path | None,
-    scheme: str,
-    rpc_host: str,
-    rpc_port: int,
+    signer: Signer,
+    node: NodeAddress,
 ) -> None:
     """Vote on PROPOSAL (its number), or change one's vote."""
-    pair, is_aye = key_of(suri, suri_file, scheme), choice == "aye"
-    async with node_at(rpc_host, rpc_port) as link:
+    pair, is_aye = signer.pair(), choice == "aye"
+    async with node_at(node) as link:
         before = dict((await overview(link)).proposals)
         if proposal not in before:
             raise Refused(f"No proposal {proposal} is open.")
@@ -331,15 +327,12 @@ async def vote(
 @rpc_options
 async def withdraw(
     proposal: int,
-    suri: str | None,
-    suri_file: Path | None,
-    scheme: str,
-    rpc_host: str,
-    rpc_port: int,
+    signer: Signer,
+    node: NodeAddress,
 ) -> None:
     """Take back one's own PROPOSAL (its number)."""
-    pair = key_of(suri, suri_file, scheme)
-    async with node_at(rpc_host, rpc_port) as link:
+    pair = signer.pair()
+    async with node_at(node) as link:
         await submit(link, pair, bytes([AUTHORITIES, WITHDRAW]) + U32_CODEC.encode(proposal))
         view = await overview(link)
     if proposal in dict(view.proposals):
@@ -354,15 +347,16 @@ async def withdraw(
 @signer_options
 @rpc_options
 async def rotate_keys(
-    suri: str | None, suri_file: Path | None, scheme: str, rpc_host: str, rpc_port: int
+    signer: Signer,
+    node: NodeAddress,
 ) -> None:
     """Let the node draw new session keys, and register them for the account that signs.
 
     The node needs its unsafe methods here (--rpc-methods unsafe, on a local address). A validator's
     new keys are in use two sessions later at the earliest; let the node run on with both.
     """
-    pair = key_of(suri, suri_file, scheme)
-    async with node_at(rpc_host, rpc_port) as link:
+    pair = signer.pair()
+    async with node_at(node) as link:
         owner = "0x" + pair.public.hex()
         made = await link.call("author_rotateKeysWithOwner", [owner])
         keys = SessionKeys.decode(hex_of(made["keys"], 64))
@@ -376,15 +370,12 @@ async def rotate_keys(
 @rpc_options
 async def set_peer_id(
     peer_id: str,
-    suri: str | None,
-    suri_file: Path | None,
-    scheme: str,
-    rpc_host: str,
-    rpc_port: int,
+    signer: Signer,
+    node: NodeAddress,
 ) -> None:
     """Tell the network identity of one's node, for those who connect to it."""
-    pair = key_of(suri, suri_file, scheme)
-    async with node_at(rpc_host, rpc_port) as link:
+    pair = signer.pair()
+    async with node_at(node) as link:
         call = bytes([AUTHORITIES, SET_PEER_ID]) + _BYTES.encode(peer_id.encode())
         await submit(link, pair, call)
         stored = await link.call(
@@ -419,9 +410,9 @@ def propose_call(action: Action) -> bytes:
     return bytes([AUTHORITIES, PROPOSE]) + codec(Action).encode(action)
 
 
-async def open_proposal(host: str, port: int, pair: KeyPair, action: Action) -> None:
+async def open_proposal(node: NodeAddress, pair: KeyPair, action: Action) -> None:
     """Propose, and print the proposal. Raises `Refused`."""
-    async with node_at(host, port) as link:
+    async with node_at(node) as link:
         before = dict((await overview(link)).proposals)
         await submit(link, pair, propose_call(action))
         view = await overview(link)

@@ -2,17 +2,17 @@
 
 import json
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 
 import asyncclick as click
 
 from devnet import calls
 from devnet.rpc_client import Link
-from node.cli.market_chain import (
+from node.cli.chain_access import (
     OUTPUT,
+    NodeAddress,
     Refused,
+    Signer,
     ask,
-    key_of,
     node_at,
     rpc_options,
     signer_options,
@@ -67,9 +67,9 @@ def contract() -> None:
 @contract.command(name="list")
 @OUTPUT
 @rpc_options
-async def list_(output: str, rpc_host: str, rpc_port: int) -> None:
+async def list_(output: str, node: NodeAddress) -> None:
     """Show the contracts that stand, in their order, and those that wait for a signature."""
-    async with node_at(rpc_host, rpc_port) as link:
+    async with node_at(node) as link:
         standing = await ask(link, "Trading_contracts", b"", list[ContractEntry])
         waiting: Proposals = await ask(link, "Trading_contract_proposals", b"", Proposals)
     rows = [
@@ -162,11 +162,8 @@ async def propose(
     tolerance_ppm: int,
     notice: int,
     termination_fee_max: int,
-    suri: str | None,
-    suri_file: Path | None,
-    scheme: str,
-    rpc_host: str,
-    rpc_port: int,
+    signer: Signer,
+    node: NodeAddress,
 ) -> None:
     """Propose a contract, as the owner of one of its connections.
 
@@ -174,8 +171,8 @@ async def propose(
     """
     least = floor if floor is not None else price if index_ppm == 0 else -int(MICRO)
     most = cap if cap is not None else price if index_ppm == 0 else int(MICRO)
-    pair = key_of(suri, suri_file, scheme)
-    async with node_at(rpc_host, rpc_port) as link:
+    pair = signer.pair()
+    async with node_at(node) as link:
         first = await current_interval(link) + AHEAD
         terms = ContractTerms(
             seller=seller,
@@ -210,16 +207,13 @@ async def current_interval(link: Link) -> int:
 @rpc_options
 async def countersign(
     number: int,
-    suri: str | None,
-    suri_file: Path | None,
-    scheme: str,
-    rpc_host: str,
-    rpc_port: int,
+    signer: Signer,
+    node: NodeAddress,
 ) -> None:
     """Conclude a contract that the other party proposed."""
-    async with node_at(rpc_host, rpc_port) as link:
+    async with node_at(node) as link:
         call = calls.of_contract(calls.COUNTERSIGN_CONTRACT, number)
-        await submit(link, key_of(suri, suri_file, scheme), call)
+        await submit(link, signer.pair(), call)
         found = await standing_contract(link, number)
     if found is None:
         raise Refused("The chain refused: not yours to sign, too late, or money is missing.")
@@ -233,18 +227,15 @@ async def countersign(
 @rpc_options
 async def withdraw(
     number: int,
-    suri: str | None,
-    suri_file: Path | None,
-    scheme: str,
-    rpc_host: str,
-    rpc_port: int,
+    signer: Signer,
+    node: NodeAddress,
 ) -> None:
     """Take back one's proposal, or decline one."""
-    async with node_at(rpc_host, rpc_port) as link:
+    async with node_at(node) as link:
         if not await is_waiting(link, number):
             raise Refused(f"There is no proposal {number}.")
         call = calls.of_contract(calls.WITHDRAW_CONTRACT, number)
-        await submit(link, key_of(suri, suri_file, scheme), call)
+        await submit(link, signer.pair(), call)
         still_waits = await is_waiting(link, number)
     if still_waits:
         raise Refused("The chain refused: you are no party of this proposal.")
@@ -257,17 +248,14 @@ async def withdraw(
 @rpc_options
 async def terminate(
     number: int,
-    suri: str | None,
-    suri_file: Path | None,
-    scheme: str,
-    rpc_host: str,
-    rpc_port: int,
+    signer: Signer,
+    node: NodeAddress,
 ) -> None:
     """End a contract after its notice; costs at most the agreed fee."""
-    async with node_at(rpc_host, rpc_port) as link:
+    async with node_at(node) as link:
         before = await standing_contract(link, number)
         call = calls.of_contract(calls.TERMINATE_CONTRACT, number)
-        await submit(link, key_of(suri, suri_file, scheme), call)
+        await submit(link, signer.pair(), call)
         after = await standing_contract(link, number)
     if before is None or after is None:
         raise Refused(f"The chain refused: there is no contract {number}.")

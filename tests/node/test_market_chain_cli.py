@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ import trio
 from asyncclick.testing import CliRunner, Result
 
 from devnet import calls
-from node.cli import market_chain
+from node.cli import chain_access
 from node.cli.market import group
-from node.errors import NodeUnreachable
+from node.errors import ConfigInvalid, NodeUnreachable
+from node.keystore import Keystore
 from runtime.pallets.consumption_metering.records import Correction, Metered, Method
 from runtime.pallets.trading.contract_records import (
     Contract,
@@ -23,7 +25,8 @@ from runtime.pallets.trading.contract_records import (
     Shape,
 )
 from runtime.pallets.trading.records import BillLine, PoolChoice, SettlementLine
-from runtime.primitives.extrinsic import decode_extrinsic
+from runtime.primitives.crypto import ss58_encode
+from runtime.primitives.extrinsic import account_of, decode_extrinsic
 from runtime.primitives.scale import codec
 
 GENESIS, FINAL = "0x" + "11" * 32, "0x" + "22" * 32
@@ -69,7 +72,7 @@ class FakeLink:
 @pytest.fixture(autouse=True)
 def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeLink]]:
     FakeLink.answers, FakeLink.taken, FakeLink.is_up = {}, [], True
-    monkeypatch.setattr(market_chain, "Link", FakeLink)
+    monkeypatch.setattr(chain_access, "Link", FakeLink)
     yield FakeLink
 
 
@@ -96,7 +99,7 @@ async def test_a_choice_that_the_state_does_not_show_was_refused() -> None:
 
     result = await run("pool", "leave", "--connection", "3", *SIGNER)
 
-    assert isinstance(result.exception, market_chain.Refused)
+    assert isinstance(result.exception, chain_access.Refused)
 
 
 async def test_showing_the_pool_signs_nothing() -> None:
@@ -118,7 +121,7 @@ async def test_a_correction_tells_what_stood_there_before() -> None:
 
     assert calls_taken()[0] == calls.correct_reading(2, 9, 500, 40, "swapped")
     assert "700 Wh in and 0 Wh out became 500 and 40" in result.output
-    assert isinstance(other.exception, market_chain.Refused)
+    assert isinstance(other.exception, chain_access.Refused)
 
 
 async def test_a_bill_is_a_table_or_json() -> None:
@@ -183,7 +186,7 @@ async def test_a_contract_is_proposed_with_amounts_in_drt() -> None:
 
     assert calls_taken()[0] == calls.propose_contract(TERMS)
     assert "Contract 4 waits for the other party; it begins with 1120." in result.output
-    assert isinstance(other.exception, market_chain.Refused)
+    assert isinstance(other.exception, chain_access.Refused)
     assert fine.exit_code == 2
 
 
@@ -197,7 +200,7 @@ async def test_contracts_are_signed_and_shown() -> None:
 
     assert calls_taken()[0] == calls.of_contract(calls.COUNTERSIGN_CONTRACT, 0)
     assert "Contract 0 stands; each party keeps 7.000000000 DRT aside." in signed.output
-    assert isinstance(late.exception, market_chain.Refused)
+    assert isinstance(late.exception, chain_access.Refused)
     assert "as_produced" in table.output
     assert "0.099000" in table.output
     assert (rows[0]["state"], rows[0]["base_micro"]) == ("stands", 110_000)
@@ -209,7 +212,7 @@ async def test_a_contract_that_ends_as_before_was_not_terminated() -> None:
     same = await run("contract", "terminate", "0", *SIGNER)
     none = await run("contract", "terminate", "9", *SIGNER)
 
-    assert isinstance(same.exception, market_chain.Refused)
+    assert isinstance(same.exception, chain_access.Refused)
     assert "no contract 9" in str(none.exception)
 
 
@@ -225,3 +228,38 @@ async def test_a_proposal_that_goes_on_waiting_or_never_did_was_not_withdrawn() 
     assert calls_taken() == [calls.of_contract(calls.WITHDRAW_CONTRACT, 4)]
     assert "you are no party" in str(refused.exception)
     assert "no proposal 5" in str(none.exception)
+
+
+async def test_a_key_of_a_keystore_signs(tmp_path: Path) -> None:
+    stand(STANDING)
+    folder = tmp_path / "keystore"
+    pair = Keystore(folder).insert("gran", "//Utility")
+    chosen = ("--keystore-path", str(folder), "--from", ss58_encode(pair.public))
+
+    signed = await run("contract", "countersign", "0", *chosen)
+    other = await run("contract", "countersign", "0", *chosen[:-1], "0x" + "07" * 32)
+    nobody = await run("contract", "countersign", "0", *chosen[:-2])
+    nowhere = await run(
+        "contract", "countersign", "0", "--keystore-path", str(tmp_path / "no"), "--from", "0x07"
+    )
+
+    assert signed.exit_code == 0
+    part = decode_extrinsic(FakeLink.taken[0]).signed
+    assert part is not None
+    assert account_of(part.address) == pair.public
+    assert isinstance(other.exception, ConfigInvalid)
+    assert "holds 1 keys" in str(other.exception)
+    assert (nobody.exit_code, nowhere.exit_code) == (2, 2)
+    assert len(FakeLink.taken) == 1
+
+
+async def test_a_secret_among_the_arguments_is_warned_about() -> None:
+    stand(STANDING)
+    secret = "0x" + "12" * 32
+
+    development = await run("contract", "countersign", "0", "--from", "//Home//1")
+    own = await run("contract", "countersign", "0", "--from", secret)
+
+    assert "Warning" not in development.stderr
+    assert "--suri-file" in own.stderr
+    assert secret not in own.stderr
