@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: setup devnet test lint unit unit-live unit-fast nojit soak-consensus bench lock clean setup-test setup-clients
+.PHONY: setup devnet test lint unit-live unit-governance unit-clients unit-fast nojit soak-consensus bench lock clean setup-test setup-clients
 
 # The first Python 3.11 or 3.12 that really starts (a shim of another version does not).
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
@@ -68,30 +68,35 @@ $(VENV)-cyscale/.installed: requirements/cyscale.txt | $(VENV)/.python
 devnet: setup
 	@$(BIN)/dret devnet up $(ARGS)
 
-test: lint unit nojit
+# What starts networks and real clients mostly waits for slots: it runs beside all that computes, which
+# yields to it. Each part prints when it is done.
+test: setup-test setup-clients
+	@$(MAKE) --no-print-directory -j 6 --output-sync=target unit-live unit-governance unit-clients unit-fast lint nojit
 
 lint: setup-test
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/lint-imports
-	$(BIN)/codespell
-	$(BIN)/mypy
-	$(BIN)/mypy --config-file tests/mypy.ini tests
-	$(BIN)/pyright
+	nice -n 10 $(BIN)/ruff format --check .
+	nice -n 10 $(BIN)/ruff check .
+	nice -n 10 $(BIN)/lint-imports
+	nice -n 10 $(BIN)/codespell
+	nice -n 10 $(BIN)/mypy
+	nice -n 10 $(BIN)/mypy --config-file tests/mypy.ini tests
+	nice -n 10 $(BIN)/pyright
 
-# What starts networks and real clients mostly waits for slots: it runs beside the rest, which yields to it.
-unit: setup-test setup-clients
-	@$(MAKE) --no-print-directory -j 2 --output-sync=target unit-live unit-fast
+unit-live: setup-test
+	$(BIN)/python -m pytest tests/live --ignore=tests/live/test_governance.py
 
-unit-live:
-	$(BIN)/python -m pytest tests/live tests/clients
+unit-governance: setup-test
+	$(BIN)/python -m pytest tests/live/test_governance.py
 
-unit-fast:
+unit-clients: setup-test setup-clients
+	$(BIN)/python -m pytest tests/clients
+
+unit-fast: setup-test
 	nice -n 10 $(BIN)/python -m pytest --ignore=tests/live --ignore=tests/clients
 
 # The runtime again as plain Python: what the kernels compute must not depend on their compilation.
 nojit: setup-test
-	NUMBA_DISABLE_JIT=1 DRET_EXAMPLES=few $(BIN)/python -m pytest tests/runtime
+	NUMBA_DISABLE_JIT=1 DRET_EXAMPLES=few nice -n 10 $(BIN)/python -m pytest tests/runtime
 
 # Many seeds of the simulator; goes on where it was interrupted. SIMULATED: virtual seconds of each seed.
 SEEDS ?= 100
