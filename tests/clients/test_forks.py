@@ -5,7 +5,7 @@ its side; then the sides meet again and one branch is given up.
 """
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ from devnet.dataset import BUNDLED
 from devnet.scenario import load_scenario
 from node.config import NodeConfig
 from node.service import NodeParts, run_node
+from runtime.state.overlay import Overlay
 from tests.clients.node import FOLDER, answer_of, environment, script_command
+from tests.support.accounts import pair_named
 
 pytestmark = pytest.mark.slow
 
 NAMES = ("Alice", "Bob", "Charlie", "Dave")
-APART_S = 16  # eight slots: enough that both branches have blocks with the extrinsics
+SEEN_S = 4  # two slots: what a client needs to hear of the block that its side made
 
 
 @asynccontextmanager
@@ -71,6 +73,18 @@ def heal(nodes: list[NodeParts]) -> None:
         node.network.deny(())
 
 
+async def included(node: NodeParts, names: Sequence[str]) -> None:
+    """Until the best block of a node has an extrinsic of each of these accounts."""
+    accounts = [pair_named(name).account for name in names]
+    with trio.fail_after(90):
+        while True:
+            state = node.chain.best_state()
+            runtime = node.chain.runtime_of(state)
+            if all(runtime.account_nonce(Overlay(state), account) for account in accounts):
+                return
+            await trio.sleep(0.2)
+
+
 async def run(request: dict[str, Any], into: dict[str, Any]) -> None:
     """A client's script; its answer under the name of its account."""
     with trio.fail_after(120):
@@ -101,7 +115,9 @@ async def test_a_retracted_block_is_seen_as_such_and_the_extrinsic_ends_final(
                 for client, name in (("polkadotjs", first), ("papi", second)):
                     request = {"url": url, "client": client, "uri": f"//{name}"}
                     clients.start_soon(run, request, seen)
-            await trio.sleep(APART_S)
+            await included(one[0], NAMES[:2])
+            await included(other[0], NAMES[2:])
+            await trio.sleep(SEEN_S)
             assert one[0].chain.best_hash != other[0].chain.best_hash
             heal(nodes)
         final = {node.chain.hash_at(1) for node in nodes}
