@@ -25,13 +25,10 @@ from runtime.frame import (
     Blake2_128Concat,
     Compact,
     ConnectionId,
-    EnergyWh,
     Identity,
     IntervalIndex,
     MaxLen,
-    OrderId,
     Pallet,
-    Pays,
     PricePerKwh,
     Signed,
     SignedBalance,
@@ -64,15 +61,13 @@ from runtime.pallets.trading.contract_records import (
 )
 from runtime.pallets.trading.contracts import countersign, propose, terminate, withdraw
 from runtime.pallets.trading.deals import SLOTS_PER_DAY
-from runtime.pallets.trading.errors import NoOrders
 from runtime.pallets.trading.finality import make_final, settle_corrected
 from runtime.pallets.trading.genesis import genesis_contract
 from runtime.pallets.trading.invariants import check_market
 from runtime.pallets.trading.membership import MEMBER_FROM_THE_BEGINNING, choose
 from runtime.pallets.trading.opening import open_intervals
-from runtime.pallets.trading.orders import cancel, place
+from runtime.pallets.trading.order_calls import OrderCalls
 from runtime.pallets.trading.records import (
-    ORDERS_PER_HOLDING_MAX,
     BillLine,
     Book,
     EnergyRight,
@@ -82,8 +77,6 @@ from runtime.pallets.trading.records import (
     Schedule,
     SettlementLine,
     SettlementRecord,
-    Side,
-    Terms,
     Totals,
     order_id_of,
 )
@@ -92,23 +85,14 @@ from runtime.pallets.trading.settlement import ZonePrices
 BILL_LINES_MAX = 672  # a week; what one answer should carry
 RECENT_MAX = 64
 
-PLACING_WEIGHT = 100_000_000  # 100 us: book, holding, account, and their place in the trie
+POOL_CALL_WEIGHT = 100_000_000  # 100 us: the connection, its choice
 CONTRACT_CALL_WEIGHT = 200_000_000  # 200 us: parties, path, collateral of both
-ORDER_WEIGHT = 20_000_000  # 20 us: checks, collateral, event
-
-
-def weight_of_orders(
-    market: "Trading", connection: int, interval: int, orders: Sequence[Terms]
-) -> int:
-    """What placing several orders takes."""
-    return PLACING_WEIGHT + ORDER_WEIGHT * len(orders)
-
 
 Prices = Annotated[tuple[PricePerKwh, ...], MaxLen(BUSES_MAX)]
 Lines = Annotated[tuple[SettlementLine, ...], MaxLen(CONNECTIONS_MAX)]
 
 
-class Trading(Pallet[Config]):
+class Trading(OrderCalls, Pallet[Config]):
     schedule: StorageValue[Schedule]
     """Where the market stands in time."""
 
@@ -191,61 +175,7 @@ class Trading(Pallet[Config]):
         make_final(self, now_ms)
         run_calls(self, now_ms)
 
-    @call(0, weight=PLACING_WEIGHT + ORDER_WEIGHT, feeless=True)
-    def place_order(
-        self,
-        who: Signed,
-        connection: Compact[ConnectionId],
-        interval: Compact[IntervalIndex],
-        side: Side,
-        price_micro: PricePerKwh,
-        quantity_wh: Compact[EnergyWh],
-    ) -> Pays:
-        """Put an order into the book of an interval: a bid pays at most, an offer gets at least
-        `price_micro`. Takes part in calls from the next block on. Free when it is accepted.
-
-        Emits `OrderPlaced`. Fails with `ConnectionNotFound`, `NotConnectionOwner`,
-        `IntervalClosed`, `IntervalNotOpen`, `RateExceeded`, `PriceOutOfBounds`,
-        `QuantityOutOfBounds`, `AboveCapacity`, `BookFull`, or the currency's error when the
-        collateral is not there.
-        """
-        place(self, who, connection, interval, [Terms(side, price_micro, quantity_wh)])
-        return Pays.NO
-
-    @call(
-        1,
-        weight=weight_of_orders,
-        feeless=True,
-    )
-    def place_orders(
-        self,
-        who: Signed,
-        connection: Compact[ConnectionId],
-        interval: Compact[IntervalIndex],
-        orders: Annotated[tuple[Terms, ...], MaxLen(ORDERS_PER_HOLDING_MAX)],
-    ) -> Pays:
-        """Put the steps of a curve into the book of an interval, all or none.
-
-        Each counts as an order of its own. Emits `OrderPlaced` for each. Fails with `NoOrders`, or
-        as `place_order` does.
-        """
-        if not orders:
-            raise NoOrders
-        place(self, who, connection, interval, orders)
-        return Pays.NO
-
-    @call(2, weight=PLACING_WEIGHT, feeless=True)
-    def cancel_order(self, who: Signed, order_id: Compact[OrderId]) -> Pays:
-        """Take back what is not filled of an order and release its collateral. Free within the
-        rate.
-
-        Emits `OrderCancelled`. Fails with `OrderNotFound`, `NotOrderOwner`, `IntervalClosed`,
-        `CallInProgress` or `RateExceeded`.
-        """
-        cancel(self, who, order_id)
-        return Pays.NO
-
-    @call(3, weight=PLACING_WEIGHT)
+    @call(3, weight=POOL_CALL_WEIGHT)
     def choose_pool(self, who: Signed, connection: Compact[ConnectionId], is_member: bool) -> None:
         """Share the residuals of one's connection with neighbours, or stop sharing them. Holds for
         the intervals that begin after this one; everyone is a member at first.

@@ -34,7 +34,9 @@ class AboveCapacity(frame.Error, index=6):
 
 
 class RateExceeded(frame.Error, index=7):
-    """A connection has 16 orders and cancels per interval, and 8 open orders at a time."""
+    """A connection has 16 calls that place, replace or cancel orders, and 8 open orders at a time,
+    per interval.
+    """
 
 
 class BookFull(frame.Error, index=8):
@@ -86,3 +88,7 @@ class TooManyContracts(frame.Error, index=18):
 
 class ContractOver(frame.Error, index=19):
     """The contract ends before a notice could end it."""
+
+
+class NoTariff(frame.Error, index=23):
+    """The transformer has no tariff that could bound a market order: its orders name a limit."""

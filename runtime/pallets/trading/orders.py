@@ -1,7 +1,14 @@
-"""Orders: the checks they pass, and what they and a position keep aside."""
+"""Orders: the checks they pass, what they and a position keep aside, and how they come and go.
+
+Whatever changes the orders of a connection goes over its desk: `desk_at` or `desk_of_order` says
+who may and counts the call, `take_out` and `put_in` change what rests, and `settle_desk` moves the
+difference of the collaterals, stores and announces. Good till gate is the only kind there is: what
+rests takes part in every call until it is filled or taken back; the gate cancels it and releases
+its collateral (`clearing.run_call`).
+"""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
@@ -16,6 +23,7 @@ from runtime.pallets.trading.errors import (
     ConnectionNotFound,
     IntervalClosed,
     IntervalNotOpen,
+    NoTariff,
     NotConnectionOwner,
     NotOrderOwner,
     OrderNotFound,
@@ -55,6 +63,20 @@ QUANTITY_WH_MIN_NEGATIVE = 1_000
 """A limit below 0 makes the whole interval clear with raised prices, so it has to mean it."""
 
 
+class Desk(NamedTuple):
+    """Where the orders of a connection for an interval change."""
+
+    connection: Connection
+    number: int
+    interval: int
+    schedule: Schedule
+    before: Holding
+    """What the connection had when the call began."""
+
+    holding: Holding
+    book: Book
+
+
 def check_interval(market: "Trading", schedule: Schedule, interval: int) -> None:
     """Refuse an interval whose gate has passed or that is too far ahead."""
     now_ms, length_ms = market.config.clock.now(), market.config.market_interval_ms
@@ -67,13 +89,17 @@ def check_interval(market: "Trading", schedule: Schedule, interval: int) -> None
         raise IntervalNotOpen
 
 
-def check_price(market: "Trading", connection: int, price_micro: int) -> None:
-    """Refuse a limit outside feed-in and retail, or outside exact clearing for the supplier."""
+def price_bounds(market: "Trading", number: int) -> tuple[int, int]:
+    """Least and greatest limit: feed-in and retail, or what clears exactly for the supplier."""
     config = market.config
-    if connection == TRANSFORMER:
-        low, high = -config.price_floor, PRICE_MAX - config.price_floor - 1
-    else:
-        low, high = config.feed_in_price, config.supplier_price + config.network_fee
+    if number == TRANSFORMER:
+        return -config.price_floor, PRICE_MAX - config.price_floor - 1
+    return config.feed_in_price, config.supplier_price + config.network_fee
+
+
+def check_price(market: "Trading", number: int, price_micro: int) -> None:
+    """Refuse a limit outside its bounds."""
+    low, high = price_bounds(market, number)
     if not low <= price_micro <= high:
         raise PriceOutOfBounds
 
@@ -98,9 +124,8 @@ def check_quantity(
 
 
 def check_rate(holding: Holding) -> None:
-    """Refuse more calls, or more open orders, than a connection has for an interval."""
-    is_full = len(holding.orders) >= ORDERS_PER_HOLDING_MAX
-    if is_full or holding.calls >= CALLS_PER_HOLDING_MAX:
+    """Refuse more calls than a connection has for an interval."""
+    if holding.calls >= CALLS_PER_HOLDING_MAX:
         raise RateExceeded
 
 
@@ -131,10 +156,32 @@ def position_of(holding: Holding) -> Position:
     return Position(holding.payable_nano, holding.buy_wh, holding.sell_wh)
 
 
+def market_price(market: "Trading", number: int, side: Side) -> int:
+    """The limit of a market order: what the tariff charges or pays, so that it is never worse."""
+    if number == TRANSFORMER:
+        raise NoTariff
+    low, high = price_bounds(market, number)
+    return high if side == Side.BID else low
+
+
 def place(
     market: "Trading", who: AccountId, number: int, interval: int, terms: Sequence[Terms]
 ) -> None:
-    """Put orders of one connection into the book of an interval and keep their collateral aside."""
+    """Put orders of one connection into the book of an interval."""
+    settle_desk(market, put_in(market, desk_at(market, who, number, interval), terms))
+
+
+def cancel(market: "Trading", who: AccountId, order_id: int) -> None:
+    """Take an order out of its book."""
+    desk, order = desk_of_order(market, who, order_id)
+    settle_desk(market, take_out(market, desk, [order]))
+
+
+# The way of a call that changes orders.
+
+
+def desk_at(market: "Trading", who: AccountId, number: int, interval: int) -> Desk:
+    """The desk of a connection for an open interval, with the call counted."""
     connection = market.config.registry.connection(number)
     if connection is None:
         raise ConnectionNotFound
@@ -142,19 +189,61 @@ def place(
         raise NotConnectionOwner
     schedule = market.schedule.get()
     check_interval(market, schedule, interval)
-    now_ms = market.config.clock.now()
+    before = market.holdings[interval, number]
+    check_rate(before)
+    holding = replace(before, calls=before.calls + 1)
     book = market.books[interval] or NO_BOOK
-    contracted = market.contracted(interval, number)
-    holding = before = market.holdings[interval, number]
+    return Desk(connection, number, interval, schedule, before, holding, book)
+
+
+def desk_of_order(market: "Trading", who: AccountId, order_id: int) -> tuple[Desk, Order]:
+    """The desk of an open order, with the call counted, and the order."""
+    interval, number, sequence = parts_of(order_id)
+    orders = market.holdings[interval, number].orders
+    order = next((order for order in orders if order.sequence == sequence), None)
+    if order is None:
+        raise OrderNotFound
+    if market.account_of(number) != who:
+        raise NotOrderOwner
+    return desk_at(market, who, number, interval), order
+
+
+def take_out(market: "Trading", desk: Desk, taken: Sequence[Order]) -> Desk:
+    """The desk without some of its orders."""
+    for order in taken:
+        check_not_in_call(desk.schedule, desk.interval, order)
+    sequences = {order.sequence for order in taken}
+    left = tuple(order for order in desk.holding.orders if order.sequence not in sequences)
+    book = replace(
+        desk.book,
+        orders=desk.book.orders - len(taken),
+        quantity_wh=desk.book.quantity_wh - sum(order.quantity_wh for order in taken),
+        changed_ms=market.config.clock.now(),
+    )
+    return desk._replace(holding=replace(desk.holding, orders=left), book=book)
+
+
+def put_in(market: "Trading", desk: Desk, terms: Sequence[Terms]) -> Desk:
+    """The desk with more orders, after all their checks but that of the collateral."""
+    now_ms = market.config.clock.now()
+    contracted = market.contracted(desk.interval, desk.number)
+    holding, book = desk.holding, desk.book
     for wanted in terms:
-        check_rate(holding)
-        check_price(market, number, wanted.price_micro)
-        check_quantity(connection, contracted, holding, wanted)
+        if len(holding.orders) >= ORDERS_PER_HOLDING_MAX:
+            raise RateExceeded
+        check_price(market, desk.number, wanted.price_micro)
+        check_quantity(desk.connection, contracted, holding, wanted)
         check_room(market, book, wanted.quantity_wh)
         order = Order(
-            holding.calls, wanted.side, wanted.price_micro, wanted.quantity_wh, placed_ms=now_ms
+            holding.next_sequence,
+            wanted.side,
+            wanted.price_micro,
+            wanted.quantity_wh,
+            placed_ms=now_ms,
         )
-        holding = replace(holding, calls=holding.calls + 1, orders=(*holding.orders, order))
+        holding = replace(
+            holding, next_sequence=holding.next_sequence + 1, orders=(*holding.orders, order)
+        )
         book = replace(
             book,
             orders=book.orders + 1,
@@ -162,53 +251,37 @@ def place(
             changed_ms=now_ms,
             negative_ms=book.negative_ms or (now_ms if wanted.price_micro < 1 else 0),
         )
-    needed = hold_of(position_of(holding), holding.orders, market.prices_of_zone())
+    return desk._replace(holding=holding, book=book)
 
-    market.config.currency.hold(who, needed - before.held_nano)
-    market.holdings[interval, number] = replace(holding, held_nano=needed)
-    market.books[interval] = book
-    if interval not in schedule.stored:
-        market.schedule.set(replace(schedule, stored=tuple(sorted([*schedule.stored, interval]))))
-    for order in holding.orders[len(before.orders) :]:
-        market.deposit_event(
-            OrderPlaced(
-                order_id_of(interval, number, order.sequence),
-                number,
-                interval,
-                order.side,
-                order.price_micro,
-                order.quantity_wh,
+
+def settle_desk(market: "Trading", desk: Desk) -> None:
+    """Move the difference of the collaterals, store the desk, and announce what went and came."""
+    before, interval, account = desk.before, desk.interval, desk.connection.account
+    needed = hold_of(position_of(desk.holding), desk.holding.orders, market.prices_of_zone())
+
+    if needed > before.held_nano:
+        market.config.currency.hold(account, needed - before.held_nano)
+    else:
+        market.release(account, before.held_nano - needed)
+    market.holdings[interval, desk.number] = replace(desk.holding, held_nano=needed)
+    market.books[interval] = desk.book
+    stored = desk.schedule.stored
+    if interval not in stored:
+        market.schedule.set(replace(desk.schedule, stored=tuple(sorted([*stored, interval]))))
+    left = {order.sequence for order in desk.holding.orders}
+    for order in before.orders:
+        if order.sequence not in left:
+            order_id = order_id_of(interval, desk.number, order.sequence)
+            market.deposit_event(OrderCancelled(order_id, order.quantity_wh))
+    for order in desk.holding.orders:
+        if order.sequence >= before.next_sequence:
+            market.deposit_event(
+                OrderPlaced(
+                    order_id_of(interval, desk.number, order.sequence),
+                    desk.number,
+                    interval,
+                    order.side,
+                    order.price_micro,
+                    order.quantity_wh,
+                )
             )
-        )
-
-
-def cancel(market: "Trading", who: AccountId, order_id: int) -> None:
-    """Take an order out of its book and give back its collateral."""
-    interval, number, sequence = parts_of(order_id)
-    holding = market.holdings[interval, number]
-    order = next((order for order in holding.orders if order.sequence == sequence), None)
-    book = market.books[interval]
-    if order is None or book is None:
-        raise OrderNotFound
-    if market.account_of(number) != who:
-        raise NotOrderOwner
-    now_ms = market.config.clock.now()
-    if market.is_gate_passed(interval, now_ms):
-        raise IntervalClosed
-    check_not_in_call(market.schedule.get(), interval, order)
-    if holding.calls >= CALLS_PER_HOLDING_MAX:
-        raise RateExceeded
-    left = tuple(other for other in holding.orders if other.sequence != sequence)
-    needed = hold_of(position_of(holding), left, market.prices_of_zone())
-
-    market.config.currency.release(who, holding.held_nano - needed)
-    market.holdings[interval, number] = replace(
-        holding, calls=holding.calls + 1, held_nano=needed, orders=left
-    )
-    market.books[interval] = replace(
-        book,
-        orders=book.orders - 1,
-        quantity_wh=book.quantity_wh - order.quantity_wh,
-        changed_ms=now_ms,
-    )
-    market.deposit_event(OrderCancelled(order_id, order.quantity_wh))

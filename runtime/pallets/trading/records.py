@@ -29,9 +29,13 @@ from runtime.frame import (
 )
 
 ORDERS_PER_HOLDING_MAX = 8  # steps of a curve that one connection needs; bounds a holding
-CALLS_PER_HOLDING_MAX = 16  # as many orders, each repriced once; what free calls may cost others
+CALLS_PER_HOLDING_MAX = (
+    16  # a curve a day ahead and many revisions; what free calls may cost others
+)
 CONNECTION_BITS = 24  # of an order id
 SEQUENCE_BITS = 8  # of an order id
+if CALLS_PER_HOLDING_MAX * ORDERS_PER_HOLDING_MAX > 1 << SEQUENCE_BITS:
+    raise AssertionError("every order of an interval needs a sequence of its own")
 
 
 class Side(UnitEnum):
@@ -70,7 +74,10 @@ class Holding(Struct):
     """What a connection has in the market for one interval."""
 
     calls: U8
-    """Orders and cancels so far; also the sequence of the next order."""
+    """Calls so far that placed, replaced or cancelled orders."""
+
+    next_sequence: U8
+    """The sequence of the next order."""
 
     held_nano: Balance
     """Collateral kept aside for the orders and the position together."""
@@ -339,7 +346,7 @@ NOTHING_SETTLED = SettlementRecord(
     times_corrected=0,
     is_final=False,
 )
-NO_HOLDING = Holding(0, 0, 0, 0, 0, ())
+NO_HOLDING = Holding(0, 0, 0, 0, 0, 0, ())
 NO_BOOK = Book(0, 0, 0, 0, 0, False, 0, 0, 0, 0)
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from runtime.pallets.trading.contract_records import ContractTerms, PriceRule, Shape
+from runtime.pallets.trading.records import Terms
 from tests.runtime.pallets.zone import (
     BID,
     EXISTENTIAL_DEPOSIT,
@@ -53,7 +54,7 @@ SHARE = CONTRACT | {
 
 
 class Market(RuleBasedStateMachine):
-    """Orders, cancels, readings, transfers and time, in any order."""
+    """Orders, cancels, replacements, readings, transfers and time, in any order."""
 
     zone: Zone
     ms: int
@@ -110,6 +111,53 @@ class Market(RuleBasedStateMachine):
             order = book[choice % len(book)]
             owner = zone.owner[order.connection]
             zone.tries(lambda: zone.trading.cancel_order(owner, order.order_id))
+
+    @rule(
+        ahead=AHEAD,
+        choice=st.integers(0, 100),
+        price=PRICES,
+        wh=st.integers(10, 3_000),
+        surplus=st.sampled_from((0, 0, 0, 1)),
+    )
+    def replace(self, ahead: int, choice: int, price: int, wh: int, surplus: int) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        book = zone.trading.read_order_book(self.interval + ahead)
+        if book:
+            order = book[choice % len(book)]
+            owner, left_wh = zone.owner[order.connection], order.quantity_wh + surplus
+            change = partial(zone.trading.replace_order, owner, order.order_id)
+            zone.tries(partial(change, left_wh, price, wh))
+
+    @rule(number=NUMBERS, ahead=AHEAD, side=SIDES, wh=st.integers(10, 800))
+    def order_at_the_market(self, number: int, ahead: int, side: Side, wh: int) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        owner, interval = zone.owner[number], self.interval + ahead
+        zone.tries(
+            lambda: zone.trading.place_market_order(owner, number, interval, side, wh),
+        )
+
+    @rule(
+        number=NUMBERS,
+        ahead=AHEAD,
+        curve=st.lists(st.tuples(SIDES, PRICES, st.integers(10, 800)), max_size=8),
+        moved=st.sampled_from((0, 0, 0, 1)),
+    )
+    def revise(
+        self, number: int, ahead: int, curve: list[tuple[Side, int, int]], moved: int
+    ) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        interval = self.interval + ahead
+        bought, sold = zone.position(interval, number)
+        orders = tuple(Terms(*terms) for terms in curve)
+        net_wh = bought - sold + moved
+        zone.tries(
+            lambda: zone.trading.replace_orders(
+                zone.owner[number], number, interval, net_wh, orders
+            )
+        )
 
     @rule(energies=st.lists(st.tuples(ENERGY, ENERGY), max_size=6), back=st.integers(1, 2))
     def read(self, energies: list[tuple[int, int]], back: int) -> None:

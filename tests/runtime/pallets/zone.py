@@ -230,7 +230,7 @@ class Zone:
 
     def order(self, number: int, interval: int, side: Side, price: int, wh: int) -> int:
         """Place an order as the owner of a connection; its id."""
-        sequence = self.holding(interval, number).calls
+        sequence = self.holding(interval, number).next_sequence
         self.trading.place_order(self.owner[number], number, interval, side, price, wh)
         return order_id_of(interval, number, sequence)
 
