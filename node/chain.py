@@ -33,7 +33,9 @@ from runtime.state.trie import TrieCommit
 
 log = logging.getLogger("chain")
 
-_BODY = codec(list[bytes])
+BODY = codec(list[bytes])
+"""A stored body."""
+
 NUMBER_MAX = 1 << 32  # heights are stored in 4 bytes
 TIMESTAMP_DRIFT_MAX_MS = 30_000  # as Substrate's; a block further ahead is not wrong, but early
 SLICE_CHECK = 8  # extrinsics applied between two looks at the clock while a block is built
@@ -159,7 +161,7 @@ class Chain:
     def body(self, block_hash: Hash) -> list[bytes] | None:
         """The extrinsics of a stored block."""
         data = self._database.get(Column.BODY, block_hash)
-        return _BODY.decode(data) if data is not None else None
+        return BODY.decode(data) if data is not None else None
 
     def hash_at(self, number: int) -> Hash | None:
         """Hash of the block of this height on the best chain."""
@@ -353,11 +355,35 @@ class Chain:
         for follow in pending.after:
             follow()
 
+    def revert_to(self, number: int) -> int:
+        """Delete every block above a height, which is not below the final one; says how many.
+
+        The best block is then the one of that height on the best chain. Only while no consensus
+        runs on this chain: what it holds in memory would be of blocks that are gone.
+        """
+        assert number >= self.finalized.number, "final blocks are never taken back"
+        best_hash = self.hash_at(min(number, self.best.number))
+        assert best_hash is not None, "every height up to the best block has its hash"
+        gone = [item for item in self.unfinalized() if item[1].number > number]
+        with self._database.batch(sync=True) as batch:
+            for block_hash, header in gone:
+                batch.delete(Column.HEADER, block_hash)
+                batch.delete(Column.BODY, block_hash)
+                batch.delete(Column.JOURNAL, _journal_key(header, block_hash))
+            for height in range(number + 1, self.best.number + 1):
+                batch.delete(Column.NUMBER, _number_key(height))
+            batch.put(Column.META, b"best", best_hash)
+        for block_hash, _ in gone:
+            self._headers.pop(block_hash, None)
+            self._views.pop(block_hash, None)
+        self.best, self._best_hash = self._headers[best_hash], best_hash
+        return len(gone)
+
     def _put_block(self, batch: Batch, operation: effects.PutBlock, pending: _Pending) -> None:
         block_hash, header = operation.block_hash, operation.header
         commit = self._outcomes[block_hash].commit
         batch.put(Column.HEADER, block_hash, header.encode())
-        batch.put(Column.BODY, block_hash, _BODY.encode(list(operation.extrinsics)))
+        batch.put(Column.BODY, block_hash, BODY.encode(list(operation.extrinsics)))
         batch.put(Column.JOURNAL, _journal_key(header, block_hash), encode_delta(commit))
         parent = pending.views.get(header.parent_hash) or self.state_at(header.parent_hash)
         pending.headers[block_hash] = header
@@ -440,7 +466,7 @@ class Chain:
         with self._database.batch(sync=True) as batch:
             self._store.write_genesis(batch, commit)
             batch.put(Column.HEADER, self.genesis_hash, header.encode())
-            batch.put(Column.BODY, self.genesis_hash, _BODY.encode([]))
+            batch.put(Column.BODY, self.genesis_hash, BODY.encode([]))
             batch.put(Column.NUMBER, _number_key(0), self.genesis_hash)
             batch.put(Column.META, b"genesis", self.genesis_hash)
             batch.put(Column.META, b"finalized", self.genesis_hash)

@@ -18,7 +18,7 @@ from typing import Protocol
 
 import plyvel
 
-from node.errors import DiskFailed, StorageUnusable
+from node.errors import DiskFailed, StorageLocked, StorageUnusable
 
 SCHEMA = b"1"  # goes up when what is stored changes its form
 
@@ -152,6 +152,27 @@ class Database:
             raise
         return database
 
+    @staticmethod
+    def salvage(path: Path) -> None:
+        """Make the damaged database in a folder one that opens, from what can still be read.
+
+        What cannot be read is lost: whoever calls this works on a copy and checks what is there.
+        """
+        schema = Column.META.value + b"schema"
+        try:
+            plyvel.repair_db(str(path))
+            salvaged = plyvel.DB(str(path), create_if_missing=False)
+            try:
+                if salvaged.get(schema) is None:
+                    salvaged.put(schema, SCHEMA, sync=True)
+            finally:
+                salvaged.close()
+        except plyvel.Error as error:
+            raise StorageUnusable(
+                f"The database in {path} cannot be repaired: {error}. Restore a backup, or remove "
+                "the chain data and let the node fetch the chain from its peers."
+            ) from error
+
     def close(self) -> None:
         """Close the files and release the lock. May be called twice."""
         self._database.close()
@@ -275,7 +296,7 @@ def _refuse_incomplete(path: Path) -> None:
 def _why_not_opened(path: Path, error: Exception) -> StorageUnusable:
     text = str(error)
     if isinstance(error, plyvel.IOError) and "lock" in text.lower():
-        return StorageUnusable(
+        return StorageLocked(
             f"The database in {path} is open in another process{_owner(path)}. Stop that one, "
             "or pass another --base-path."
         )
@@ -298,6 +319,7 @@ def _owner(path: Path) -> str:
 
 def _damaged(error: Exception) -> StorageUnusable:
     return StorageUnusable(
-        f"The database is damaged: {error}. Restore a backup, or remove the chain data and let the "
-        "node fetch the chain from its peers; the keystore is not part of it and must stay."
+        f"The database is damaged: {error}. Try dret node repair, restore a backup, or remove the "
+        "chain data and let the node fetch the chain from its peers; the keystore is not part of "
+        "it and must stay."
     )

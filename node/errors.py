@@ -37,6 +37,10 @@ class StorageUnusable(NodeError):
     exit_code = 9
 
 
+class StorageLocked(StorageUnusable):
+    """Another process has the database open."""
+
+
 class PortTaken(NodeError):
     """Another process listens on a port the node was told to use."""
 

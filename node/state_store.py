@@ -203,6 +203,32 @@ class StateStore:
 
         return follow
 
+    def values_at(self, number: int) -> dict[bytes, bytes]:
+        """All keys and values of the state of a height, as far as they are stored."""
+        found: dict[bytes, bytes] = {}
+        for entry, data in self._database.items(Column.VALUE):
+            if int.from_bytes(entry[-NUMBER_BYTES:], "big") > number:
+                continue
+            key = entry[NUMBER_BYTES:-NUMBER_BYTES]  # its length stands before it
+            if data == _ABSENT:
+                found.pop(key, None)
+            else:
+                found[key] = data[1:]
+        return found
+
+    def write_alone(self, batch: Batch, number: int, commit: TrieCommit) -> None:
+        """Store one whole state, made of nothing, as the only one there is."""
+        for column in (Column.VALUE, Column.NODE, Column.SUPERSEDED):
+            for entry, _ in self._database.items(column):
+                batch.delete(column, entry)
+        for key, value in commit.values.items():
+            assert value is not None, "a state made of nothing deletes nothing"
+            batch.put(Column.VALUE, _value_key(key) + _number(number), _PRESENT + value)
+        for path, node in commit.nodes.items():
+            if node is not None:
+                batch.put(Column.NODE, _node_key(path) + _number(number), node.encode())
+        batch.put(Column.META, _OLDEST, _number(number))
+
     def _prune(self, batch: Batch, route: Sequence[StateView]) -> int:
         """Delete what only states before the kept ones read. Returns the oldest state then."""
         if self._pruning is None or not route:

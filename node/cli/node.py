@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncclick as click
 
+from node.cli.maintenance import COMMANDS
 from node.config import NodeConfig
 from node.errors import ConfigInvalid
 from node.keystore import parse_node_key, read_secret_file
@@ -25,6 +26,10 @@ PRUNING_MIN = 16  # fewer states and a client reads behind the tip in vain
 @click.group()
 def group() -> None:
     """Run and look after a node."""
+
+
+for _command in COMMANDS:
+    group.add_command(_command)
 
 
 def _options(command: Any) -> Any:

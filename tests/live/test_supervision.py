@@ -82,6 +82,39 @@ def test_nothing_is_left_of_a_network_however_it_ends(devnet: Devnet, tmp_path: 
     assert "Traceback" not in text
 
 
+def test_what_a_stopped_node_stored_is_exported_imported_and_checked(
+    network: Devnet, tmp_path: Path
+) -> None:
+    network.ensure_up()
+    eventually(lambda: network.finalized_number() >= 5, 60)
+    network.down()
+    home, spec = network.spec.parent / "nodes" / "alice", str(network.spec)
+    file = tmp_path / "blocks"
+
+    export = run_dret(
+        tmp_path,
+        *("node", "export-blocks", str(file), "--binary", "-d", str(home)),
+        "--chain",
+        spec,
+    )
+    imported = run_dret(
+        tmp_path,
+        *("node", "import-blocks", str(file), "--binary", "-d", str(tmp_path / "new")),
+        *("--chain", spec, "--output", "json"),
+    )
+
+    assert export.returncode == 0, export.stderr
+    assert imported.returncode == 0, imported.stderr
+    done = json.loads(imported.stdout)
+    assert done["imported"] == done["best"] > 0
+    # As far as the stored proofs reach: those of the last final block and of handoffs.
+    assert done["best"] - done["finalized"] < 15
+    check = run_dret(
+        tmp_path, *("node", "check-block", str(done["best"]), "-d", str(home)), "--chain", spec
+    )
+    assert check.returncode == 0 and "is valid" in check.stdout
+
+
 def test_a_network_that_is_down_says_so_and_refuses_other_options(network: Devnet) -> None:
     if not network.spec.exists():
         network.up()
