@@ -17,13 +17,8 @@ from typing import cast
 import asyncclick as click
 
 from node.cli import market_chain, market_contracts
-from runtime.kernels.auction import (
-    AuctionBoundsError,
-    Clearing,
-    OrderArrays,
-    TreeArrays,
-    clear_signed,
-)
+from runtime.kernels.auction import Clearing, OrderArrays, TreeArrays, clear_signed
+from runtime.kernels.bounds import AuctionBoundsError
 
 PRICE_FLOOR = 100_000
 TREE = ("parent", "cap_up", "cap_down", "loss_ppm", "tariff")

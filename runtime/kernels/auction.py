@@ -4,45 +4,36 @@ Rules and their reasons: docs/auction.md. Orders come in canonical order (it dec
 last Wh when a price level is shared). Units: Wh, micro-DRT per kWh, ppm; a price times a quantity
 is nano-DRT, exactly.
 
-Invariant: whatever passes the bounds here is cleared without any intermediate reaching 2**63.
+Invariant: whatever passes the bounds (`bounds.py`) is cleared without any intermediate reaching
+2**63.
 
 The compiled part is loaded by the first clearing, or by `warm_up()`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from runtime.kernels.arrays import Int64Array
+from runtime.kernels.arrays import Int64Array, Tree
+from runtime.kernels.bounds import (
+    CAPACITY_MAX,
+    LOSS_PPM_MAX,
+    MILLION,
+    PRICE_MAX,
+    QUANTITY_MAX,
+    STEPS_MAX,
+    TARIFF_MAX,
+    TOTAL_MAX,
+    AuctionBoundsError,
+    check_range,
+)
 
-MILLION = 1_000_000
-PRICE_MAX = 2**26 - 1  # 67 DRT/kWh; raised by tariffs and losses it stays below 2**27
-QUANTITY_MAX = 2**26 - 1  # 67 MWh per order: price times quantity, summed, stays below 2**62
-TOTAL_MAX = 2**35 - 1  # 34 GWh per book: a price times any flow stays below 2**63
-LOSS_PPM_MAX = 500_000  # an edge that loses more than half is a fault, not a line
-TARIFF_MAX = 2**24 - 1
-CAPACITY_MAX = 2**62  # "unlimited"; no flow comes near
-REACH_MAX = 2**42  # export times a million stays below 2**62
-STEPS_MAX = 2**26  # 2 GiB of curves: a million orders, each on 60 buses from its own to the root
-
-SPARE_MAX = 2**22  # 32 MiB of working memory kept, a book of 100 000 orders; usual ones need 1 %
+SPARE_MAX = 2**24  # 128 MiB of working memory kept, a book of a million orders; usual ones: 0.1 %
 SPARE: list[Int64Array] = []
 """Working memory of the last clearing: fresh pages would cost more than a clearing. Its content
 is never read; taking it out of the list is atomic, so threads do not share it."""
-
-
-class AuctionBoundsError(ValueError):
-    """An entry of a tree or a book is outside the range for which clearing is exact."""
-
-    def __init__(self, name: str, index: int, found: int, limit: str) -> None:
-        """`index` is into the array `name`; -1 for a single number."""
-        where = name if index < 0 else f"{name}[{index}]"
-        super().__init__(f"{where} is {found}, expected {limit}")
-        self.name = name
-        self.index = index
-        self.found = found
-        self.limit = limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,37 +101,38 @@ def clear(tree: TreeArrays, orders: OrderArrays, reference_price: int) -> Cleari
     """
     from runtime.kernels import auction_kernel  # numba: only when something is cleared
 
-    low, high = check_orders(tree, orders)
-    steps_total = check_tree(tree, orders)
+    check_tree(tree)
     if abs(reference_price) > PRICE_MAX:
         raise AuctionBoundsError("reference_price", -1, reference_price, f"at most {PRICE_MAX}")
     buses, count = tree.parent.size, orders.bus.size
+    memory = take_memory(count)
+    steps = memory[:count]
+    extent = read_orders(orders, buses, steps)
+    arrays = tree_tuple(tree)
+    curves, steps_total = survey(arrays, orders.bus, steps, extent)
+    needed = count + auction_kernel.memory_needed(buses, count, steps_total)
+    if memory.size < needed:
+        memory = np.empty(needed - count, np.int64)
+        work = memory
+    else:
+        work = memory[count:]
     fill = np.empty(count, np.int64)
     price, net_export, received = (np.empty(buses, np.int64) for _ in range(3))
-    needed = 4 * steps_total + 6 * (count + 2 * buses)
-    memory = SPARE.pop() if SPARE else np.empty(0, np.int64)
-    if memory.size < needed:
-        memory = np.empty(needed, np.int64)
     auction_kernel.clear_tree(
-        (
-            tree.parent,
-            np.minimum(tree.cap_up, 2 * REACH_MAX),
-            np.minimum(tree.cap_down, 2 * REACH_MAX),
-            tree.loss_ppm,
-            tree.tariff,
-        ),
-        (orders.bus, orders.price, orders.qty, orders.isbid),
-        2 * low,
-        2 * high + 1,
+        arrays,
+        orders.bus,
+        steps,
+        2 * extent.price_low,
+        2 * extent.price_high + 1,
         steps_total,
         reference_price,
-        memory,
+        curves,
+        work,
         fill,
         price,
         (net_export, received),
     )
-    if memory.size <= SPARE_MAX:
-        SPARE[:] = [memory]
+    give_back(memory)
     sent = np.where(received >= 0, net_export, -received)
     return Clearing(fill, price, net_export, sent, received, bool(fill.any()))
 
@@ -171,19 +163,28 @@ def clear_signed(
     return replace(cleared, price=cleared.price - offset, price_offset=offset)
 
 
-def check_orders(tree: TreeArrays, orders: OrderArrays) -> tuple[int, int]:
-    """Refuse a book outside the bounds; otherwise its lowest and highest price."""
-    from runtime.kernels import auction_kernel
+class Extent(NamedTuple):
+    """What a book spans."""
 
-    count, buses = orders.bus.size, tree.parent.size
+    price_low: int
+    price_high: int
+    total_wh: int
+    bids_wh: int
+
+
+def read_orders(orders: OrderArrays, buses: int, steps: Int64Array) -> Extent:
+    """Write the orders as steps of a curve and tell their extent, or refuse them."""
+    from runtime.kernels import book_kernel
+
+    count = orders.bus.size
     for name in ("price", "qty", "isbid"):
         size = getattr(orders, name).size
         if size != count:
             raise AuctionBoundsError(f"the length of {name}", -1, size, f"{count} as of bus")
     if count == 0:
-        return 0, 0
-    found = auction_kernel.order_extremes((orders.bus, orders.price, orders.qty, orders.isbid))
-    bus_low, bus_high, price_low, price_high, qty_low, qty_high, side_low, side_high, total = found
+        return Extent(0, 0, 0, 0)
+    found = book_kernel.read_orders((orders.bus, orders.price, orders.qty, orders.isbid), steps)
+    bus_low, bus_high, price_low, price_high, qty_low, qty_high, side_low, side_high, *sums = found
     if bus_low < 0 or bus_high >= buses:
         check_range("bus", orders.bus, 0, buses - 1)
     if price_low < 0 or price_high > PRICE_MAX:
@@ -192,18 +193,57 @@ def check_orders(tree: TreeArrays, orders: OrderArrays) -> tuple[int, int]:
         check_range("qty", orders.qty, 1, QUANTITY_MAX)
     if side_low < 0 or side_high > 1:
         check_range("isbid", orders.isbid, 0, 1)
-    if total > TOTAL_MAX:
+    total_wh, bids_wh = sums
+    if total_wh > TOTAL_MAX:
         running = np.cumsum(orders.qty)
         index = int(np.argmax(running > TOTAL_MAX))
         limit = f"the sum of all quantities at most {TOTAL_MAX}"
         raise AuctionBoundsError("running sum of qty", index, int(running[index]), limit)
-    return price_low, price_high
+    return Extent(price_low, price_high, total_wh, bids_wh)
 
 
-def check_tree(tree: TreeArrays, orders: OrderArrays) -> int:
-    """Refuse a tree outside the bounds; otherwise how many steps its curves can have in all."""
-    from runtime.kernels import auction_kernel
+def survey(
+    tree: Tree, bus: Int64Array, steps: Int64Array, extent: Extent
+) -> tuple[Int64Array, int]:
+    """The table of curves with the demand of each bus, and how many steps all curves can have."""
+    from runtime.kernels import book_kernel
 
+    buses = tree[0].size
+    curves = np.zeros((buses, book_kernel.CURVE_COLUMNS), np.int64)
+    if buses == 1:
+        curves[0, book_kernel.BASE] = -extent.bids_wh
+        curves[0, book_kernel.OWN_END] = bus.size
+        return curves, 0
+    far, reach, steps_total = book_kernel.survey(tree, bus, steps, TOTAL_MAX, curves)
+    if far >= 0:
+        limit = f"at most {TOTAL_MAX} (losses multiply the demand of the buses below)"
+        raise AuctionBoundsError("reach", far, reach, limit)
+    if steps_total > STEPS_MAX:
+        limit = f"at most {STEPS_MAX} (orders times their distance from the root)"
+        raise AuctionBoundsError("steps of all curves", -1, steps_total, limit)
+    return curves, steps_total
+
+
+def tree_tuple(tree: TreeArrays) -> Tree:
+    """The tree as the kernels take it; more capacity than any flow is as good as twice that."""
+    cap_up, cap_down = (np.minimum(cap, 2 * TOTAL_MAX) for cap in (tree.cap_up, tree.cap_down))
+    return tree.parent, cap_up, cap_down, tree.loss_ppm, tree.tariff
+
+
+def take_memory(least: int) -> Int64Array:
+    """Working memory of at least so many entries, whatever they hold."""
+    memory = SPARE.pop() if SPARE else np.empty(0, np.int64)
+    return memory if memory.size >= least else np.empty(least, np.int64)
+
+
+def give_back(memory: Int64Array) -> None:
+    """Keep working memory for the next clearing."""
+    if memory.size <= SPARE_MAX:
+        SPARE[:] = [memory]
+
+
+def check_tree(tree: TreeArrays) -> None:
+    """Refuse a tree outside the bounds."""
     buses = tree.parent.size
     if buses == 0:
         raise AuctionBoundsError("the length of parent", -1, 0, "at least 1: the root")
@@ -222,28 +262,6 @@ def check_tree(tree: TreeArrays, orders: OrderArrays) -> int:
     check_range("cap_down", tree.cap_down, 0, CAPACITY_MAX)
     check_range("loss_ppm", tree.loss_ppm, 0, LOSS_PPM_MAX)
     check_range("tariff", tree.tariff, 0, TARIFF_MAX)
-    if buses == 1:
-        return orders.bus.size
-    bus, reach, steps = auction_kernel.curve_bounds(
-        (tree.parent, tree.cap_up, tree.cap_down, tree.loss_ppm, tree.tariff),
-        (orders.bus, orders.price, orders.qty, orders.isbid),
-        REACH_MAX,
-    )
-    if bus >= 0:
-        limit = f"at most {REACH_MAX} (losses multiply the demand of the buses below)"
-        raise AuctionBoundsError("reach", bus, reach, limit)
-    if steps > STEPS_MAX:
-        limit = f"at most {STEPS_MAX} (orders times their distance from the root)"
-        raise AuctionBoundsError("steps of all curves", -1, steps, limit)
-    return int(steps)
-
-
-def check_range(name: str, values: Int64Array, low: int, high: int) -> None:
-    """Refuse the first of `values` outside `low` to `high`."""
-    if values.size == 0 or (low <= int(values.min()) and int(values.max()) <= high):
-        return
-    index = int(np.argmax((values < low) | (values > high)))
-    raise AuctionBoundsError(name, index, int(values[index]), f"from {low} to {high}")
 
 
 def deliver(sent: int, loss_ppm: int) -> int:

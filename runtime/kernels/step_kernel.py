@@ -1,107 +1,132 @@
-"""Sorting and selecting steps: pairs of a key and a quantity, one array for each.
+"""Steps of supply curves as single integers: sorting, merging and selecting them, compiled.
 
-Compiled. A step's key is a price level or, above it, its bus; the quantity is at least 1. Keys are
-non-negative. Equal keys may end up in any order: who uses the steps merges them.
+A step is a price level's key above the energy it adds: `key << QUANTITY_BITS | quantity`. So one
+array holds a curve, and sorting steps by key is sorting integers. Equal keys may end up in any
+order: whoever uses the steps adds them up.
+
+Invariant: keys and quantities fit their bits (`bounds.py`); the caller checks it.
 """
 
-import numpy as np
-
-from runtime.kernels.arrays import ARRAY, INT, PAIR, Int64Array, Pair
+from runtime.kernels.arrays import ARRAY, INT, Int64Array
+from runtime.kernels.bounds import QUANTITY_BITS
 from runtime.kernels.jit import kernel
+
+QUANTITY_MASK = 2**QUANTITY_BITS - 1
 
 DIGIT_BITS = 11
 BINS = 1 << DIGIT_BITS
-"""2 048 counters of 8 bytes stay in the first-level cache while orders stream past."""
+"""2 048 counters of 8 bytes stay in the first-level cache while steps stream past."""
 
-RUNS_MERGED_MAX = 2
-"""Of more than a few thousand steps, so many runs are merged; more are sorted by digits sooner."""
+INSERTED_MAX = 20
+"""So few steps are sorted by insertion: counting digits would cost more than comparing."""
 
 KEY_END = 2**62
 """Above every key."""
 
 
-@kernel(f"{INT}({ARRAY}, {INT}, {INT}, {INT})")
-def first_at_least(values: Int64Array, start: int, end: int, wanted: int) -> int:
-    """Index of the first of the rising `values[start:end]` that is at least `wanted`, or `end`."""
+@kernel(f"void({ARRAY})")
+def sort_by_insertion(steps: Int64Array) -> None:
+    """Sort a few steps in place."""
+    for i in range(1, steps.size):
+        step = steps[i]
+        place = i
+        while place > 0 and steps[place - 1] > step:
+            steps[place] = steps[place - 1]
+            place -= 1
+        steps[place] = step
+
+
+@kernel(f"void({ARRAY}, {ARRAY}, {INT}, {INT}, {INT}, {ARRAY})")
+def sort_by_digit(
+    source: Int64Array, target: Int64Array, low: int, shift: int, bins: int, position: Int64Array
+) -> None:
+    """Write `source` to `target` in order of one digit of its words less `low`, ties as they are.
+
+    The digit is above `shift` bits and has `bins` values, a power of two.
+    """
+    position[:bins] = 0
+    mask = bins - 1
+    for i in range(source.size):
+        position[((source[i] - low) >> shift) & mask] += 1
+    start = 0
+    for digit in range(bins):
+        found = position[digit]
+        position[digit] = start
+        start += found
+    for i in range(source.size):
+        word = source[i]
+        digit = ((word - low) >> shift) & mask
+        target[position[digit]] = word
+        position[digit] += 1
+
+
+@kernel(f"void({ARRAY}, {ARRAY}, {ARRAY})")
+def sort_steps(steps: Int64Array, spare: Int64Array, position: Int64Array) -> None:
+    """Sort steps by key in place, with as much working memory and BINS counters.
+
+    By digits of the keys' range, least first: in two rounds, or four when two would have more
+    counters to clear than steps to move.
+    """
+    count = steps.size
+    if count <= INSERTED_MAX:
+        sort_by_insertion(steps)
+        return
+    low = steps[0]
+    high = steps[0]
+    for i in range(count):
+        low = min(low, steps[i])
+        high = max(high, steps[i])
+    low = low >> QUANTITY_BITS << QUANTITY_BITS
+    bits = 0
+    while (high - low) >> QUANTITY_BITS >> bits > 0:
+        bits += 1
+    half = (bits + 1) >> 1
+    rounds = 2 if half <= DIGIT_BITS and count >= 1 << half >> 2 else 4
+    digit_bits = (bits + rounds - 1) // rounds
+    shift = QUANTITY_BITS
+    for _ in range(rounds >> 1):
+        sort_by_digit(steps, spare[:count], low, shift, 1 << digit_bits, position)
+        sort_by_digit(spare[:count], steps, low, shift + digit_bits, 1 << digit_bits, position)
+        shift += 2 * digit_bits
+
+
+@kernel(f"void({ARRAY}, {INT}, {ARRAY})")
+def merge_steps(steps: Int64Array, middle: int, spare: Int64Array) -> None:
+    """Merge in place what is sorted before `middle` with what is sorted from there on."""
+    spare[:middle] = steps[:middle]
+    left, right, out = 0, middle, 0
+    end = steps.size
+    while left < middle and right < end:
+        # Without a branch: which one is next cannot be predicted. Writing never overtakes `right`.
+        first, second = spare[left], steps[right]
+        is_left = first <= second
+        steps[out] = first if is_left else second
+        left += 1 if is_left else 0
+        right += 0 if is_left else 1
+        out += 1
+    steps[out : out + middle - left] = spare[left:middle]
+
+
+@kernel(f"{INT}({ARRAY}, {INT})")
+def first_at_least(steps: Int64Array, key: int) -> int:
+    """Index of the first of rising steps whose key is at least `key`, or their number."""
+    start, end = 0, steps.size
     while start < end:
         middle = (start + end) >> 1
-        if values[middle] < wanted:
+        if steps[middle] >> QUANTITY_BITS < key:
             start = middle + 1
         else:
             end = middle
     return start
 
 
-@kernel(f"boolean({PAIR}, {INT}, {PAIR})")
-def sort_by_digits(steps: Pair, count: int, spare: Pair) -> bool:
-    """Sort (key, quantity) by key, least digit first; True when the result is in `spare`."""
-    key, qty = steps
-    out_key, out_qty = spare
-    low, high = key[0], key[0]
-    for i in range(count):
-        low = min(low, key[i])
-        high = max(high, key[i])
-    position = np.empty(BINS + 1, np.int64)
-    swapped = False
-    shift = 0
-    while (high - low) >> shift > 0:
-        position[:] = 0
-        for i in range(count):
-            position[(((key[i] - low) >> shift) & (BINS - 1)) + 1] += 1
-        for digit in range(BINS):
-            position[digit + 1] += position[digit]
-        for i in range(count):
-            digit = ((key[i] - low) >> shift) & (BINS - 1)
-            out_key[position[digit]] = key[i]
-            out_qty[position[digit]] = qty[i]
-            position[digit] += 1
-        key, qty, out_key, out_qty = out_key, out_qty, key, qty
-        swapped = not swapped
-        shift += DIGIT_BITS
-    return swapped
-
-
-@kernel(f"{INT}({PAIR}, {ARRAY}, {INT}, {PAIR})")
-def merge_pairs(steps: Pair, run_end: Int64Array, runs: int, spare: Pair) -> int:
-    """Merge each two neighbouring sorted runs into `spare`; returns how many runs are left."""
-    key, qty = steps
-    out_key, out_qty = spare
-    start, merged = 0, 0
-    for run in range(0, runs, 2):
-        middle = run_end[run]
-        end = run_end[run + 1] if run + 1 < runs else middle
-        left, right = start, middle
-        out = start
-        while left < middle and right < end:
-            # Without a branch: which run is next cannot be predicted.
-            from_left = key[left] <= key[right]
-            source = left if from_left else right
-            out_key[out] = key[source]
-            out_qty[out] = qty[source]
-            left += 1 if from_left else 0
-            right += 0 if from_left else 1
-            out += 1
-        source = left if left < middle else right
-        for i in range(end - out):
-            out_key[out + i] = key[source + i]
-            out_qty[out + i] = qty[source + i]
-        run_end[merged] = end
-        merged += 1
-        start = end
-    return merged
-
-
-@kernel(f"boolean({PAIR}, {ARRAY}, {INT}, {PAIR})")
-def sort_runs(steps: Pair, run_end: Int64Array, runs: int, spare: Pair) -> bool:
-    """Sort steps that stand in `runs` sorted runs; True when the result is in `spare`."""
-    if runs > RUNS_MERGED_MAX and run_end[runs - 1] > BINS:
-        return sort_by_digits(steps, run_end[runs - 1], spare)
-    swapped = False
-    while runs > 1:
-        runs = merge_pairs(steps, run_end, runs, spare)
-        steps, spare = spare, steps
-        swapped = not swapped
-    return swapped
+@kernel(f"{INT}({ARRAY})")
+def total_of(steps: Int64Array) -> int:
+    """The quantities of all steps together."""
+    total = 0
+    for i in range(steps.size):
+        total += steps[i] & QUANTITY_MASK
+    return total
 
 
 @kernel(f"{INT}({INT}, {INT})")
@@ -113,40 +138,54 @@ def bin_shift(low: int, high: int) -> int:
     return shift
 
 
-@kernel(f"UniTuple({INT}, 2)({ARRAY}, {INT})")
-def reach_bin(histogram: Int64Array, target: int) -> tuple[int, int]:
-    """The bin in which the running sum reaches `target` >= 1, and what of it lies in that bin.
+@kernel(f"void({ARRAY}, {INT}, {INT}, {ARRAY})")
+def add_to_bins(steps: Int64Array, low: int, shift: int, histogram: Int64Array) -> None:
+    """Add quantities to a histogram of keys from `low` on, 2**`shift` keys to a bin."""
+    for i in range(steps.size):
+        step = steps[i]
+        histogram[((step >> QUANTITY_BITS) - low) >> shift] += step & QUANTITY_MASK
 
-    The bin is BINS when all of them do not reach it.
+
+@kernel(f"UniTuple({INT}, 3)({ARRAY}, {INT})")
+def reach_bin(histogram: Int64Array, target: int) -> tuple[int, int, int]:
+    """The bin in which the running sum reaches `target` >= 1, what of it lies in that bin, and the
+    next bin that is not empty. A bin is BINS when there is none.
     """
     found = 0
     while found < BINS and histogram[found] < target:
         target -= histogram[found]
         found += 1
-    return found, target
+    following = min(found + 1, BINS)
+    while following < BINS and histogram[following] == 0:
+        following += 1
+    return found, target, following
 
 
-@kernel(f"UniTuple({INT}, 2)({PAIR}, {INT}, {INT}, {INT}, {INT})")
-def keep_range(steps: Pair, count: int, low: int, high: int, above: int) -> tuple[int, int]:
-    """Keep the steps with keys in the range; returns their number and the least key above it.
+@kernel(f"UniTuple({INT}, 2)({ARRAY}, {INT}, {INT}, {INT}, {INT}, {ARRAY}, {INT})")
+def keep_range(
+    steps: Int64Array, low: int, high: int, last: int, above: int, kept: Int64Array, count: int
+) -> tuple[int, int]:
+    """Append steps with keys from `low` to `high` to the `count` in `kept`; returns their number,
+    and the least key beyond `high`, looked for up to `last`, or `above` if that is less.
 
-    `above` is the least one known before. A function of its own: inside the loop of `select_level`
-    numba 0.68 lost the assignments to `above`, without a word.
+    Nearly all steps are outside both ranges, so branches are well predicted. A function of its own:
+    inside the loop of `select_level` numba 0.68 lost the assignments to `above`, without a word.
     """
-    key, qty = steps
-    kept = 0
-    for i in range(count):
-        k, q = key[i], qty[i]
-        above = min(above, k if k > high else KEY_END)
-        key[kept] = k
-        qty[kept] = q
-        kept += 1 if low <= k <= high else 0
-    return kept, above
+    for i in range(steps.size):
+        step = steps[i]
+        key = step >> QUANTITY_BITS
+        if low <= key <= last:
+            if key <= high:
+                kept[count] = step
+                count += 1
+            else:
+                above = min(above, key)
+    return count, above
 
 
-@kernel(f"UniTuple({INT}, 4)({PAIR}, {INT}, {INT}, {INT}, {INT}, {INT}, {ARRAY})")
+@kernel(f"UniTuple({INT}, 4)({ARRAY}, {INT}, {INT}, {INT}, {INT}, {INT}, {ARRAY})")
 def select_level(
-    steps: Pair,
+    steps: Int64Array,
     count: int,
     target: int,
     low: int,
@@ -160,23 +199,18 @@ def select_level(
     beyond them. Returns the key, how much of its level is accepted, the level's quantity and the
     next key. Each round keeps one bin in 2 048 of the key range; the steps are overwritten.
     """
-    key, qty = steps
     while high - low >= BINS:
         shift = bin_shift(low, high)
         histogram[:] = 0
-        for i in range(count):
-            histogram[(key[i] - low) >> shift] += qty[i]
-        found, target = reach_bin(histogram, target)
+        add_to_bins(steps[:count], low, shift, histogram)
+        found, target, following = reach_bin(histogram, target)
+        last = high if following == BINS else low + ((following + 1) << shift) - 1
         low += found << shift
         high = min(high, low + (1 << shift) - 1)
-        count, above = keep_range(steps, count, low, high, above)
+        count, above = keep_range(steps[:count], low, high, last, above, steps, 0)
     histogram[:] = 0
-    for i in range(count):
-        histogram[key[i] - low] += qty[i]
-    found, target = reach_bin(histogram, target)
-    following = found + 1
-    while following <= high - low and histogram[following] == 0:
-        following += 1
-    if following <= high - low:
+    add_to_bins(steps[:count], low, 0, histogram)
+    found, target, following = reach_bin(histogram, target)
+    if following < BINS:
         above = low + following
     return low + found, target, histogram[found], above

@@ -40,22 +40,23 @@ from runtime.frame import (
     api,
 )
 from runtime.kernels.auction import (
-    LOSS_PPM_MAX,
-    TARIFF_MAX,
     TreeArrays,
     deliver,
     export_map,
     residual_capacities,
     send_for,
 )
+from runtime.kernels.bounds import LOSS_PPM_MAX, TARIFF_MAX, TOTAL_MAX
 from runtime.kernels.tree_flow import Feeder, SweepBoundsError, sweep
 
 BUSES_MAX = 1_024  # a low-voltage zone has tens to some hundreds of buses
-BOOK_WH_MAX = 2**35  # above the largest book
-CAPACITY_WH_MAX = BOOK_WH_MAX - 1  # more capacity can never bind
+CAPACITY_WH_MAX = TOTAL_MAX  # more capacity can never bind
 AMPLIFICATION_MAX = 64
-"""How many Wh have to be fed in anywhere for one Wh to arrive elsewhere, at most: the largest book
-times this stays within the range for which clearing is exact."""
+"""How many Wh have to be fed in anywhere for one Wh to arrive elsewhere, at most."""
+
+BOOK_WH_MAX = TOTAL_MAX // AMPLIFICATION_MAX - BUSES_MAX
+"""536 MWh in an interval, 2 GW. However lossy the tree, such a book clears exactly: each edge adds
+less than 1 Wh to what losses make of it."""
 
 LOSS_TOLERANCE_PPM = 30_000
 """3 % of the transformer's energy: above it a difference is no measuring error."""

@@ -8,7 +8,7 @@ import trio
 from devnet.plan import DevnetOptions, check_options, plan_nodes, reserve_nodes
 from devnet.supervisor import node_command
 from node.errors import ConfigInvalid
-from runtime.kernels.auction import QUANTITY_MAX
+from runtime.kernels.bounds import QUANTITY_MAX
 
 
 def test_the_plan_has_four_validators_and_two_full_nodes_on_known_ports() -> None:

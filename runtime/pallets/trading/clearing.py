@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
-from runtime.kernels.auction import PRICE_MAX, Clearing, OrderArrays, clear_signed
+from runtime.kernels.auction import Clearing, OrderArrays, clear_signed
+from runtime.kernels.bounds import PRICE_MAX
 from runtime.pallets.trading.events import GateClosed, IntervalCleared, OrderFilled
 from runtime.pallets.trading.orders import hold_of, position_of
 from runtime.pallets.trading.records import (

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from runtime.frame import AccountId
-from runtime.kernels.auction import PRICE_MAX
+from runtime.kernels.bounds import PRICE_MAX
 from runtime.pallets.producer_registration import TRANSFORMER, Connection
 from runtime.pallets.trading.contract_records import (
     CONTRACTS_MAX,

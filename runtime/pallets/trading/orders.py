@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from runtime.frame import AccountId
-from runtime.kernels.auction import PRICE_MAX, QUANTITY_MAX, TOTAL_MAX
+from runtime.kernels.bounds import PRICE_MAX, QUANTITY_MAX
+from runtime.pallets.grid_balancing import BOOK_WH_MAX
 from runtime.pallets.producer_registration import TRANSFORMER, Connection
 from runtime.pallets.trading.collateral import order_unit_hold, position_hold
 from runtime.pallets.trading.errors import (
@@ -131,7 +132,7 @@ def check_rate(holding: Holding) -> None:
 
 def check_room(market: "Trading", book: Book, quantity_wh: int) -> None:
     """Refuse an order that the book has no room for."""
-    if book.orders >= market.config.book_orders_max or book.quantity_wh + quantity_wh > TOTAL_MAX:
+    if book.orders >= market.config.book_orders_max or book.quantity_wh + quantity_wh > BOOK_WH_MAX:
         raise BookFull
 
 

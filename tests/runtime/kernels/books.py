@@ -4,7 +4,8 @@ import os
 from random import Random
 
 from runtime.kernels.auction import Clearing, OrderArrays, TreeArrays
-from tests.oracles.auction_reference import Book, Result, Tree
+from runtime.kernels.bounds import TOTAL_MAX
+from tests.oracles.auction_reference import Book, Result, Tree, needed
 
 AMOUNT = {"few": 0.02, "": 1.0, "many": 20.0}[os.environ.get("DRET_EXAMPLES", "")]
 """`few` for the run without compilation, `many` for a long one."""
@@ -64,12 +65,27 @@ def extreme_case(random: Random) -> tuple[Tree, Book]:
         tariff=[random.choice([0, 1, random.randrange(2**24), 2**24 - 1]) for _ in range(buses)],
     )
     prices = [random.randrange(2**26) for _ in range(3)] + [0, 1, 2**26 - 1]
-    return tree, Book(
+    book = Book(
         bus=[random.randrange(buses) for _ in range(count)],
         price=[random.choice([*prices, random.randrange(2**26)]) for _ in range(count)],
         qty=[random.choice([2**26 - 1, random.randrange(1, 2**26)]) for _ in range(count)],
         isbid=[random.randint(0, 1) for _ in range(count)],
     )
+    while reach_of(tree, book) > TOTAL_MAX:
+        count -= -(-count // 8)
+        book = Book(book.bus[:count], book.price[:count], book.qty[:count], book.isbid[:count])
+    return tree, book
+
+
+def reach_of(tree: Tree, book: Book) -> int:
+    """The most energy at or below any bus, counting what losses make of it."""
+    reach = [0] * len(tree.parent)
+    for bus, qty in zip(book.bus, book.qty, strict=True):
+        reach[bus] += qty
+    for v in range(len(reach) - 1, 0, -1):
+        passing = min(reach[v], max(tree.cap_up[v], tree.cap_down[v]))
+        reach[tree.parent[v]] += needed(passing, tree.loss_ppm[v])
+    return max(reach)
 
 
 def tree_arrays(tree: Tree) -> TreeArrays:

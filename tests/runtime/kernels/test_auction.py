@@ -5,8 +5,15 @@ from random import Random
 import numpy as np
 import pytest
 
-from runtime.kernels import auction, auction_kernel
-from runtime.kernels.auction import AuctionBoundsError, OrderArrays, TreeArrays
+from runtime.kernels import auction, auction_kernel, book_kernel, edge_kernel
+from runtime.kernels.auction import OrderArrays, TreeArrays
+from runtime.kernels.bounds import PRICE_MAX, QUANTITY_MAX, TARIFF_MAX, AuctionBoundsError
+from runtime.pallets.grid_balancing import (
+    BOOK_WH_MAX,
+    CAPACITY_WH_MAX,
+    Topology,
+    check_topology,
+)
 from tests.oracles import auction_reference as reference
 from tests.oracles.auction_reference import Book, Result, Tree
 from tests.runtime.kernels.books import (
@@ -64,7 +71,10 @@ def test_the_kernels_compute_the_same_uncompiled() -> None:
         cases = [random_case(seed), extreme_case(Random(seed))]
         found = [clear(*case) for case in cases]
 
-        with all_uncompiled(auction_kernel, "order_extremes", "curve_bounds", "clear_tree"):
+        with (
+            all_uncompiled(book_kernel, "read_orders", "survey"),
+            all_uncompiled(auction_kernel, "clear_tree"),
+        ):
             assert [clear(*case) for case in cases] == found, f"seed {seed}"
 
 
@@ -358,6 +368,26 @@ def test_a_tree_whose_losses_multiply_the_demand_beyond_exactness_is_refused() -
         auction.clear(tree, OrderArrays.of([23], [1], [2**26 - 1], [1]), 0)
 
 
+def test_the_fullest_admissible_book_clears_on_the_most_lossy_admissible_tree() -> None:
+    buses = 7  # half is lost on each of six edges: 64 Wh are needed for 1
+    topology = Topology(
+        parent=(0, *range(buses - 1)),
+        cap_up=(CAPACITY_WH_MAX,) * buses,
+        cap_down=(CAPACITY_WH_MAX,) * buses,
+        loss_ppm=(0, *[500_000] * (buses - 1)),
+        tariff=(TARIFF_MAX,) * buses,
+    )
+    check_topology(topology)
+    tree = TreeArrays.of(*(getattr(topology, name) for name in TREE_FIELDS))
+    whole, rest = divmod(BOOK_WH_MAX, QUANTITY_MAX)
+    quantities = [*([QUANTITY_MAX] * whole), rest]
+    count = len(quantities)
+
+    for bus in (0, buses - 1):
+        book = OrderArrays.of([bus] * count, [PRICE_MAX] * count, quantities, [1] * count)
+        assert not auction.clear(tree, book, 0).traded
+
+
 def test_more_steps_than_memory_is_allowed_for_are_refused() -> None:
     buses = 40_000
     tree = TreeArrays.of([0, *range(buses - 1)], *([[1] * buses] * 2), *([[0] * buses] * 2))
@@ -403,7 +433,5 @@ def test_edge_maps_are_exact_inverses_on_what_arrives() -> None:
 
         assert auction.deliver(sent, loss) == wanted
         assert sent == 0 or auction.deliver(sent - 1, loss) < wanted
-        assert (
-            auction.export_map(-wanted, loss) == -sent == auction_kernel.export_map(-wanted, loss)
-        )
-        assert auction.export_map(sent, loss) == wanted == auction_kernel.export_map(sent, loss)
+        assert auction.export_map(-wanted, loss) == -sent == edge_kernel.export_map(-wanted, loss)
+        assert auction.export_map(sent, loss) == wanted == edge_kernel.export_map(sent, loss)

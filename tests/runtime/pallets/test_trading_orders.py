@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from runtime.frame import DispatchError, Pays
 from runtime.pallets.balances import InsufficientBalance
+from runtime.pallets.grid_balancing import BOOK_WH_MAX
 from runtime.pallets.trading import errors, events
 from runtime.pallets.trading.records import NO_BOOK, Terms, order_id_of, parts_of
 from tests.runtime.pallets.zone import (
@@ -157,7 +158,7 @@ def test_the_book_has_room_for_so_many_orders() -> None:
 def test_the_book_has_room_for_so_much_energy() -> None:
     zone = Zone()
     zone.block(K0)
-    zone.trading.books[K] = replace(NO_BOOK, quantity_wh=2**35 - 1 - 10)
+    zone.trading.books[K] = replace(NO_BOOK, quantity_wh=BOOK_WH_MAX - 10)
     zone.refuses(errors.BookFull, lambda: zone.order(1, K, BID, 50_000, 11))
 
 
