@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from node import pool as pools
 from node.chain import Chain, ProofTooLong, UnknownBlock
 from node.chain_spec import ChainSpec
+from node.dry_run import dry_run
 from node.errors import StorageUnusable
 from node.heads import Heads
 from node.keystore import Keystore
@@ -153,6 +154,18 @@ class StateAdapter:
         view = self._view(at)
         try:
             return self._runtime(view).call_api(Overlay(view), name, data)
+        except ApiError as error:
+            raise ports.CallFailed(str(error)) from error
+
+    async def dry_run(self, extrinsic: bytes, at: Hash | None) -> bytes:
+        """What an extrinsic would come to on a block."""
+        view = self._view(at)
+        parent = self._chain.header(at if at is not None else self._chain.best_hash)
+        if parent is None and at is not None and (retired := self._chain.retired(at)) is not None:
+            parent = retired.header
+        assert parent is not None, "its state was found"
+        try:
+            return dry_run(self._runtime(view), Overlay(view), parent, extrinsic)
         except ApiError as error:
             raise ports.CallFailed(str(error)) from error
 

@@ -231,6 +231,13 @@ class StatePort(Protocol):
         """
         ...
 
+    async def dry_run(self, extrinsic: bytes, at: Hash | None) -> bytes:
+        """What an extrinsic would come to in a block on this one: `ApplyExtrinsicResult`.
+
+        Raises `CallFailed` when the bytes are no extrinsic of this runtime.
+        """
+        ...
+
     async def metadata(self, at: Hash | None) -> bytes:
         """Raw metadata V14 (magic first, no length prefix) of the block's runtime."""
         ...

@@ -100,7 +100,7 @@ async def account_next_index(node: Node, account: Account) -> Json:
 @method("system_dryRun", aliases=("system_dryRunAt",), unsafe=True)
 async def dry_run(node: Node, extrinsic: HexBytes, at: BlockHash | None) -> Json:
     """What an extrinsic would come to on a block: a SCALE encoded `ApplyExtrinsicResult`."""
-    return to_hex(await answer(node.state.call("BlockBuilder_apply_extrinsic", extrinsic, at), at))
+    return to_hex(await answer(node.state.dry_run(extrinsic, at), at))
 
 
 def health_json(node: Node) -> dict[str, Json]:
