@@ -2,11 +2,13 @@
 
 `RpcClient` is one connection: requests may overlap, replies are matched by id, and when it breaks
 whatever waits fails with `NodeUnreachable`. `Link` keeps a connection to a node that may come and
-go. Left out: subscriptions and batches, which nothing here needs.
+go. Notifications of a subscription wait in a bounded queue; a reader that lets it fill is cut off.
+Left out: batches, which nothing here needs.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
@@ -28,8 +30,13 @@ from node.errors import NodeError, NodeUnreachable
 
 CALL_TIMEOUT_S = 20.0
 CONNECT_TIMEOUT_S = 5.0
+UNSUBSCRIBE_S = 1.0  # a courtesy: closing the connection does the same
 RETRY_S = 0.5  # a node that starts again answers within seconds
 RECEIVE_BYTES = 64 << 10
+NOTIFICATIONS_MAX = 256  # of one subscription: minutes of heads, all steps of an extrinsic
+
+Notifications = trio.MemoryReceiveChannel[Any]
+"""The results of a subscription; it ends when the connection does."""
 
 
 class RpcFailed(NodeError):
@@ -51,6 +58,8 @@ class RpcClient:
         self._connection = WSConnection(ConnectionType.CLIENT)
         self._next_id = 0
         self._replies: dict[int, trio.MemorySendChannel[dict[str, Any]]] = {}
+        self._subscribing: dict[int, trio.MemorySendChannel[Any]] = {}
+        self._subscriptions: dict[str, trio.MemorySendChannel[Any]] = {}
         self._send_lock = trio.Lock()
         self._text: list[str] = []
         self._is_open = False
@@ -82,14 +91,40 @@ class RpcClient:
             pass  # the node went away; whoever waits hears of it below
         finally:
             self._is_open = False
-            for waiting in list(self._replies.values()):
+            for waiting in [*self._replies.values(), *self._subscriptions.values()]:
                 waiting.close()
             await trio.aclose_forcefully(self._stream)
 
     async def call(self, method: str, params: Sequence[object] = ()) -> Any:
         """The result of a method. Raises `RpcFailed` or `NodeUnreachable`."""
         self._next_id += 1
+        return await self._request(self._next_id, method, params)
+
+    @asynccontextmanager
+    async def subscribe(
+        self, method: str, params: Sequence[object], unsubscribe: str
+    ) -> AsyncGenerator[Notifications]:
+        """Subscribe for as long as the block runs. Raises as `call` does."""
+        self._next_id += 1
         request_id = self._next_id
+        send, receive = trio.open_memory_channel[Any](NOTIFICATIONS_MAX)
+        # The reply enters the subscription, so that what follows it at once is not lost.
+        self._subscribing[request_id] = send
+        try:
+            subscription: str = await self._request(request_id, method, params)
+        finally:
+            self._subscribing.pop(request_id, None)
+        try:
+            yield receive
+        finally:
+            if self._subscriptions.pop(subscription, None) is not None and self._is_open:
+                with trio.CancelScope(shield=True), trio.move_on_after(UNSUBSCRIBE_S):
+                    try:
+                        await self.call(unsubscribe, [subscription])
+                    except (NodeUnreachable, RpcFailed):
+                        pass  # the connection ends, or the node ended it first
+
+    async def _request(self, request_id: int, method: str, params: Sequence[object]) -> Any:
         send, receive = trio.open_memory_channel[dict[str, Any]](1)
         self._replies[request_id] = send
         body = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": list(params)}
@@ -151,9 +186,27 @@ class RpcClient:
 
     def _deliver(self, text: str) -> None:
         message = json.loads(text)
-        waiting = self._replies.get(message.get("id"))
+        request_id = message.get("id")
+        if request_id is None:
+            self._notify(message.get("params") or {})
+            return
+        entering = self._subscribing.pop(request_id, None)
+        if entering is not None and isinstance(message.get("result"), str):
+            self._subscriptions[message["result"]] = entering
+        waiting = self._replies.get(request_id)
         if waiting is not None:
             waiting.send_nowait(message)
+
+    def _notify(self, params: dict[str, Any]) -> None:
+        channel = self._subscriptions.get(params.get("subscription", ""))
+        if channel is None:
+            return
+        try:
+            channel.send_nowait(params.get("result"))
+        except (trio.WouldBlock, trio.BrokenResourceError):
+            # It fell behind: what is queued can still be read, then the subscription ends.
+            del self._subscriptions[params["subscription"]]
+            channel.close()
 
 
 class Link:
@@ -190,3 +243,13 @@ class Link:
         if self._client is None:
             raise NodeUnreachable(f"No node answers at {self._host}:{self._port} now.")
         return await self._client.call(method, params)
+
+    @asynccontextmanager
+    async def subscribe(
+        self, method: str, params: Sequence[object], unsubscribe: str
+    ) -> AsyncGenerator[Notifications]:
+        """Subscribe for as long as the block runs. Raises as `call` does."""
+        if self._client is None:
+            raise NodeUnreachable(f"No node answers at {self._host}:{self._port} now.")
+        async with self._client.subscribe(method, params, unsubscribe) as notifications:
+            yield notifications

@@ -9,26 +9,14 @@ import logging
 from dataclasses import dataclass, field
 
 from devnet.rpc_client import Link, RpcFailed
+from node.client.signing import Terms, read_terms, sign
 from node.errors import NodeUnreachable
 from runtime.primitives.crypto import KeyPair, ss58_encode
-from runtime.primitives.extrinsic import Era, SignedExtra, signed_extrinsic, signing_payload
 
-ERA_BLOCKS = 64  # about two minutes of the devnet: an order that is lost does not come back later
 NONCE_TRUST_MAX = 8  # extrinsics of an account between two looks at its nonce
 INVALID = 1010
 
 log = logging.getLogger("agents")
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What all extrinsics of a moment have in common."""
-
-    genesis_hash: bytes
-    spec_version: int
-    tx_version: int
-    birth_number: int
-    birth_hash: bytes
 
 
 @dataclass
@@ -57,21 +45,11 @@ class Wallet:
     async def look(self) -> bool:
         """Read what signing needs; False while the node does not answer."""
         try:
-            version = await self.link.call("state_getRuntimeVersion")
-            genesis = await self.link.call("chain_getBlockHash", [0])
-            birth_hash = await self.link.call("chain_getFinalizedHead")
-            header = await self.link.call("chain_getHeader", [birth_hash])
+            self._terms = await read_terms(self.link)
         except (NodeUnreachable, RpcFailed) as error:
             log.debug("the node cannot be asked: %s", error)
             self._terms = None
             return False
-        self._terms = Terms(
-            genesis_hash=bytes.fromhex(genesis[2:]),
-            spec_version=version["specVersion"],
-            tx_version=version["transactionVersion"],
-            birth_number=int(header["number"], 16),
-            birth_hash=bytes.fromhex(birth_hash[2:]),
-        )
         return True
 
     async def submit(self, account: Account, call: bytes) -> bool:
@@ -110,12 +88,3 @@ class Wallet:
         await self.link.call("author_submitExtrinsic", ["0x" + extrinsic.hex()])
         account.nonce = nonce + 1
         account.trusted += 1
-
-
-def sign(pair: KeyPair, call: bytes, nonce: int, terms: Terms) -> bytes:
-    """A mortal extrinsic without a tip."""
-    extra = SignedExtra(Era.mortal(ERA_BLOCKS, terms.birth_number), nonce, 0)
-    payload = signing_payload(
-        call, extra, terms.spec_version, terms.tx_version, terms.genesis_hash, terms.birth_hash
-    )
-    return signed_extrinsic(pair, call, extra, payload)

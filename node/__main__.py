@@ -1,5 +1,6 @@
 """The entry point of `dret`: runs a command on trio and turns failures into messages."""
 
+import os
 import sys
 
 import asyncclick as click
@@ -20,6 +21,10 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
+    except BrokenPipeError:
+        # Who read the output has seen enough (`dret … | head`); there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

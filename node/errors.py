@@ -13,10 +13,28 @@ class NodeError(Exception):
     exit_code = 1
 
 
+class NotFound(NodeError):
+    """What was asked for is not there."""
+
+    exit_code = 3
+
+
 class NodeUnreachable(NodeError):
     """No node answers at the address."""
 
     exit_code = 4
+
+
+class PoolRefused(NodeError):
+    """The pool did not take an extrinsic, or gave it up."""
+
+    exit_code = 5
+
+
+class CallFailed(NodeError):
+    """A block has the extrinsic, and its call failed there."""
+
+    exit_code = 6
 
 
 class TimedOut(NodeError):

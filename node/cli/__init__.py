@@ -12,6 +12,11 @@ GROUPS = {
     "chain-spec": ("node.cli.chain_spec:group", "Build chain specifications."),
     "devnet": ("node.cli.devnet:group", "A local network on real data."),
     "replay": ("node.cli.replay:command", "Run a scenario without a network, as fast as it can."),
+    "tx": ("node.cli.tx:group", "Every call of a chain: list, compose, sign, submit, follow."),
+    "query": (
+        "node.cli.query:group",
+        "Everything a chain knows: state, constants, blocks, events.",
+    ),
     "market": (
         "node.cli.market:group",
         "The market: bills, the pool, contracts, corrections, clearing.",

@@ -173,15 +173,15 @@ async def node_at(address: NodeAddress) -> AsyncGenerator[Link]:
         with trio.move_on_after(CONNECT_S):
             while not link.is_up:
                 await trio.sleep(0.05)
-        failure: NodeError | click.ClickException | None = None
+        failure: Exception | None = None
         try:
             if not link.is_up:
                 raise NodeUnreachable(f"No node answers at {address}. Is it running?")
             yield link
         except RpcFailed as error:
             failure = Refused(f"The node refused: {error.reason}")
-        except (NodeError, click.ClickException) as error:
-            failure = error
+        except Exception as error:
+            failure = error  # raised as it is, not in a group of the nursery's
         nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure

@@ -9,7 +9,8 @@ from devnet import agents, calls
 from devnet.agents import Street, Timing, slot_of
 from devnet.homes import Correction, OpenOrder, Order, Quote, Reading
 from devnet.rpc_client import Link, RpcFailed
-from devnet.wallet import ERA_BLOCKS, Account, Wallet
+from devnet.wallet import Account, Wallet
+from node.client.signing import ERA_BLOCKS
 from node.errors import NodeUnreachable
 from runtime.primitives.aura import PreDigest
 from runtime.primitives.block import PreRuntime

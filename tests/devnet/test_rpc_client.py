@@ -79,3 +79,51 @@ async def test_a_link_to_a_node_that_is_down_fails_at_once_and_comes_back_with_i
 async def test_nothing_listening_is_named() -> None:
     with pytest.raises(NodeUnreachable, match=r"No node answers at 127\.0\.0\.1:1"):
         await RpcClient.open("127.0.0.1", 1)
+
+
+async def test_what_follows_a_subscription_is_not_lost_and_ends_with_the_connection() -> None:
+    node = FakeNode()
+    async with trio.open_nursery() as nursery:
+        server = Server(RpcConfig(port=0), node.ports)
+        await nursery.start(server.run)
+        client = await RpcClient.open("127.0.0.1", server.port)
+        nursery.start_soon(client.run)
+        numbers: list[int] = []
+
+        names = ("chain_subscribeNewHeads", (), "chain_unsubscribeNewHeads")
+        async with client.subscribe(*names) as heads:
+            for _ in range(3):
+                numbers.append(int((await heads.receive())["number"], 16))
+                node.chain.grow()
+        async with client.subscribe(*names) as heads:
+            await heads.receive()
+            await trio.aclose_forcefully(client._stream)
+            with pytest.raises(trio.EndOfChannel):
+                await heads.receive()
+
+        first = numbers[0]
+        assert numbers == [first, first + 1, first + 2]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_reader_that_falls_behind_is_cut_off_after_what_was_queued(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rpc_client, "NOTIFICATIONS_MAX", 2)
+    node = FakeNode()
+    async with trio.open_nursery() as nursery:
+        server = Server(RpcConfig(port=0), node.ports)
+        await nursery.start(server.run)
+        client = await RpcClient.open("127.0.0.1", server.port)
+        nursery.start_soon(client.run)
+
+        names = ("chain_subscribeNewHeads", (), "chain_unsubscribeNewHeads")
+        async with client.subscribe(*names) as heads:
+            for _ in range(5):
+                node.chain.grow()
+                await client.call("system_health")
+            received = [head["number"] async for head in heads]
+
+        assert len(received) == 2
+        assert (await client.call("system_health"))["peers"] >= 0
+        nursery.cancel_scope.cancel()

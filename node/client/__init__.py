@@ -1,0 +1,1 @@
+"""What a client of a chain needs: its metadata, values as JSON, proofs that check a node."""

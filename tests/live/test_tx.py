@@ -1,0 +1,72 @@
+"""`dret tx` and `dret query` against a running network."""
+
+import json
+from typing import Any
+
+from runtime.primitives.crypto import KeyPair, Scheme, ss58_encode
+from tests.live.network import LIVE, Devnet, run_dret
+
+pytestmark = LIVE
+
+PAYEE = ss58_encode(KeyPair.from_suri("//Payee of dret tx", Scheme.SR25519).public)
+REFUSED_BY_POOL, CALL_FAILED = 5, 6
+
+
+def at(devnet: Devnet, name: str) -> tuple[str, ...]:
+    return ("--rpc-port", str(devnet.port(name)), "-o", "json")
+
+
+def test_a_transfer_is_tried_signed_followed_to_finality_and_read_back(devnet: Devnet) -> None:
+    call = ("tx", "balances.transfer_keep_alive", PAYEE, "2_000_000_000", "--from", "//Dave")
+
+    tried = json.loads(devnet.dret(*call, "--dry-run", *at(devnet, "alice")))
+    sent: Any = json.loads(devnet.dret(*call, "--wait", "final", *at(devnet, "alice")))
+
+    assert (tried["is_tried"], tried["error"]) == (True, None)
+    assert (sent["status"], sent["error"]) == ("final", None)
+    events = {event["event"]: event["fields"] for event in sent["events"]}
+    assert events["Balances.Transfer"]["to"] == PAYEE
+    assert events["TransactionPayment.TransactionFeePaid"]["actual_fee"] == tried["partial_fee"]
+    then = ("--at", sent["block"], *at(devnet, "alice"))
+    account = json.loads(devnet.dret("query", "system.account", PAYEE, *then))
+    assert account["value"]["data"]["free"] == 2_000_000_000
+    found = json.loads(devnet.dret("tx", "status", sent["hash"], *at(devnet, "alice")))
+    assert (found["status"], found["block"]) == ("final", sent["block"])
+
+
+def test_failures_have_names_reasons_and_exit_codes(devnet: Devnet) -> None:
+    port = ("--rpc-port", str(devnet.port("bob")))
+    sender = ("--from", "//Charlie", *port)
+
+    failed = run_dret(
+        devnet.folder, "tx", "balances.transfer_keep_alive", PAYEE, str(10**20), *sender
+    )
+    stale = run_dret(
+        devnet.folder, "tx", "balances.transfer_keep_alive", PAYEE, "1", *sender, "--nonce", "0"
+    )
+    wrong = run_dret(devnet.folder, "query", "trading.scheduul", *port)
+
+    assert failed.returncode == CALL_FAILED
+    assert "Balances.InsufficientBalance: The free balance" in failed.stderr
+    assert stale.returncode == REFUSED_BY_POOL
+    assert "leave out --nonce" in stale.stderr
+    assert wrong.returncode == 2
+    assert "Did you mean Schedule" in wrong.stderr
+
+
+def test_every_pallet_of_a_running_chain_can_be_listed_and_every_value_read(
+    devnet: Devnet,
+) -> None:
+    head = devnet.ask("alice", "chain_getFinalizedHead")
+    pallets = json.loads(devnet.dret("query", *at(devnet, "alice")))["pallets"]
+    values = [
+        entry["name"] for pallet in pallets for entry in pallet["storage"] if not entry["keys"]
+    ]
+
+    answer = devnet.dret("query", "trading.schedule", "--at", head, *at(devnet, "alice"))
+    prices = devnet.dret("query", "trading.prices", "--limit", "2", *at(devnet, "alice"))
+
+    assert {"System.Number", "Trading.Totals"} <= set(values)
+    assert json.loads(answer)["block"] == head
+    entries = json.loads(prices)["entries"]
+    assert all(len(entry["value"]) > 2 for entry in entries)
