@@ -11,7 +11,6 @@ that is down is simply not told, and everything begins anew with the next interv
 import argparse
 import json
 import logging
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +38,7 @@ from devnet.scenario import OPERATOR, load_scenario
 from devnet.wallet import Account, Wallet
 from node.clock import Clock, SystemClock
 from node.errors import NodeError, NodeUnreachable
-from node.lifeline import until_orphaned
+from node.lifeline import stop_on_signal, stop_with_parent
 from node.log import configure_logging
 from runtime.primitives.aura import ENGINE_ID, PreDigest
 from runtime.primitives.block import DigestItem, PreRuntime
@@ -229,25 +228,14 @@ async def run(arguments: argparse.Namespace) -> None:
     agents.operator.reading(timing.genesis_interval)  # sweeps the whole week, once
     links = [Link("127.0.0.1", port) for port in arguments.rpc_port]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
+        nursery.start_soon(stop_on_signal, nursery.cancel_scope)
         if arguments.parent_fd is not None:
-            nursery.start_soon(_stop_with_parent, arguments.parent_fd, nursery.cancel_scope)
+            nursery.start_soon(stop_with_parent, arguments.parent_fd, nursery.cancel_scope)
         for link in links:
             nursery.start_soon(link.run)
         for street in streets_of(agents, links, timing):
             nursery.start_soon(street.live, SystemClock())
         log.info("%d homes and %d meters act", len(agents.homes), len(agents.meters))
-
-
-async def _stop_on_signal(scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            scope.cancel()
-
-
-async def _stop_with_parent(parent_fd: int, scope: trio.CancelScope) -> None:
-    await until_orphaned(parent_fd)
-    scope.cancel()
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:

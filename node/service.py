@@ -13,7 +13,6 @@ error says what to do. Nothing is half done, since only atomic batches change th
 
 import logging
 import random
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -36,7 +35,7 @@ from node.errors import ConfigInvalid, NodeError, PortTaken
 from node.heads import Heads
 from node.kernels import prepare_kernels
 from node.keystore import KEY_TYPES, Keystore, draw_seed, parse_node_key, write_private
-from node.lifeline import until_orphaned
+from node.lifeline import stop_on_signal, stop_with_parent
 from node.metrics import Instruments, MetricsServer, Reading
 from node.pool import (
     ForgedExtrinsic,
@@ -185,9 +184,9 @@ async def _run(parts: NodeParts, task_status: trio.TaskStatus[NodeParts]) -> Non
     config = parts.config
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
+            nursery.start_soon(stop_on_signal, nursery.cancel_scope)
             if config.parent_fd is not None:
-                nursery.start_soon(_stop_with_parent, config.parent_fd, nursery.cancel_scope)
+                nursery.start_soon(stop_with_parent, config.parent_fd, nursery.cancel_scope)
             # Ports first: a node that cannot have them should not begin to author.
             await nursery.start(parts.server.run)
             await nursery.start(parts.network.run)
@@ -362,22 +361,6 @@ def _read_metrics(
 
 
 # --- ending ---------------------------------------------------------------------------------------
-
-
-async def _stop_on_signal(scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for number in signals:
-            log.info("%s: the node stops", signal.Signals(number).name)
-            scope.cancel()
-
-
-async def _stop_with_parent(parent_fd: int, scope: trio.CancelScope) -> None:
-    try:
-        await until_orphaned(parent_fd)
-    except OSError as error:
-        raise ConfigInvalid(f"--parent-fd {parent_fd} is not open: {error}") from error
-    log.info("The parent is gone: the node stops")
-    scope.cancel()
 
 
 def _cause(group: BaseExceptionGroup[BaseException], config: NodeConfig) -> BaseException:
