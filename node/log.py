@@ -6,9 +6,13 @@ their own I/O errors, as the standard library does when `logging.raiseExceptions
 
 import json
 import logging
+import logging.handlers
 import sys
 import time
 from pathlib import Path
+
+LOG_BYTES_MAX = 32 << 20  # some weeks of a node at level info
+LOGS_KEPT = 3  # beside the current one: what a file may take of a disk is bounded
 
 LEVELS = {
     "error": logging.ERROR,
@@ -51,10 +55,15 @@ def configure_logging(filters: str, log_format: str, log_file: Path | None) -> N
     """Set up logging for a process.
 
     `filters` is Substrate's syntax, cut to what Python's loggers know: `info` or
-    `warn,p2p=debug`. Raises ValueError naming the part that is wrong.
+    `warn,p2p=debug`. A log file is begun anew when it is full, and the latest are kept.
+    Raises ValueError naming the part that is wrong.
     """
     handler: logging.Handler = (
-        logging.FileHandler(log_file) if log_file is not None else logging.StreamHandler(sys.stderr)
+        logging.handlers.RotatingFileHandler(
+            log_file, maxBytes=LOG_BYTES_MAX, backupCount=LOGS_KEPT, encoding="utf-8"
+        )
+        if log_file is not None
+        else logging.StreamHandler(sys.stderr)
     )
     handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
     logging.raiseExceptions = False

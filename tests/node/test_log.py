@@ -62,3 +62,18 @@ def test_a_line_of_json_is_one_object(tmp_path: Path) -> None:
 def test_a_filter_with_an_unknown_level_is_refused() -> None:
     with pytest.raises(ValueError, match="'p2p=loud': level must be one of error, warn"):
         configure_logging("p2p=loud", "text", None)
+
+
+def test_a_full_file_is_begun_anew_and_the_latest_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.log.LOG_BYTES_MAX", 1_000)
+    configure_logging("", "text", tmp_path / "log")
+
+    for number in range(100):
+        logging.getLogger("node").info("Line %d of a hundred", number)
+
+    files = sorted(tmp_path.iterdir())
+    assert [file.name for file in files] == ["log", "log.1", "log.2", "log.3"]
+    assert all(file.stat().st_size <= 1_000 for file in files)
+    assert "Line 99 of" in files[0].read_text()
