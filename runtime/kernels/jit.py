@@ -44,7 +44,11 @@ def cache_folder() -> str:
 CACHE_FOLDER = cache_folder()
 config.CACHE_DIR = CACHE_FOLDER
 
-KERNEL_MODULES = ("runtime.kernels.auction", "runtime.kernels.tree_flow")
+KERNEL_MODULES = (
+    "runtime.kernels.auction",
+    "runtime.kernels.pairing",
+    "runtime.kernels.tree_flow",
+)
 
 
 class Kernel(Protocol[P, R]):

@@ -240,6 +240,10 @@ class GridBalancing(Pallet[Config]):
         """Whether the tree has this bus."""
         return 0 <= bus < len(self.topology.get().parent)
 
+    def parents(self) -> Sequence[int]:
+        """The parent of each bus; the root's is itself."""
+        return self.topology.get().parent
+
     def flows_of(self, interval: int) -> EdgeFlows:
         """Contracted energy of an interval; zeros before anything traded."""
         flows = self.flows[interval]

@@ -441,6 +441,15 @@ class ProducerRegistration(Pallet[Config]):
         """A connection by its number."""
         return self.connections[number]
 
+    def source_power(self, number: int) -> dict[Technology, int]:
+        """Rated power of the active sources of a connection, by technology."""
+        power: dict[Technology, int] = {}
+        for source in self.list_sources(number):
+            if source.status == SourceStatus.ACTIVE:
+                technology = Technology(source.technology)
+                power[technology] = power.get(technology, 0) + source.rated_w
+        return power
+
     def registered(self, number: int) -> Connection:
         """A connection that has to be there."""
         connection = self.connections[number]

@@ -12,7 +12,7 @@ its holdings' collateral, each exactly what `hold_of` says; payables of an inter
 and sold less bought energy to its booked loss, at every bus; the house is empty; a settlement
 creates no money and no energy, also when it is made again after corrections (`finality.py`).
 
-Left out: orders over several intervals, transfers of rights.
+Left out: orders over several intervals.
 Rules and reasons: docs/market.md and docs/settlement.md.
 """
 
@@ -80,6 +80,7 @@ from runtime.pallets.trading.records import (
     Totals,
     order_id_of,
 )
+from runtime.pallets.trading.rights import Rights
 from runtime.pallets.trading.settlement import ZonePrices
 
 BILL_LINES_MAX = 672  # a week; what one answer should carry
@@ -92,7 +93,7 @@ Prices = Annotated[tuple[PricePerKwh, ...], MaxLen(BUSES_MAX)]
 Lines = Annotated[tuple[SettlementLine, ...], MaxLen(CONNECTIONS_MAX)]
 
 
-class Trading(OrderCalls, Pallet[Config]):
+class Trading(OrderCalls, Rights, Pallet[Config]):
     schedule: StorageValue[Schedule]
     """Where the market stands in time."""
 

@@ -174,4 +174,5 @@ def keep(
     market.settled_at[totals.intervals_settled] = interval
     del market.books[interval]
     market.holdings.clear_under(interval)
+    market.right_offers.clear_under(interval)
     market.totals.set(with_record(totals, record))

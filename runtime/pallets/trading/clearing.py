@@ -18,6 +18,7 @@ from runtime.kernels.auction import Clearing, OrderArrays, clear_signed
 from runtime.kernels.bounds import PRICE_MAX
 from runtime.pallets.trading.events import GateClosed, IntervalCleared, OrderFilled
 from runtime.pallets.trading.orders import hold_of, position_of
+from runtime.pallets.trading.pairing import pair_fills, pairing_weight
 from runtime.pallets.trading.records import (
     Book,
     Call,
@@ -93,7 +94,7 @@ def advance(market: "Trading", call: Call, budget: int) -> tuple[Call | None, in
     while pending:
         book = market.books[pending[0]]
         if book is not None and not book.is_closed:
-            weight = INTERVAL_WEIGHT + ORDER_WEIGHT * book.orders
+            weight = call_weight(book.orders)
             if weight > budget and budget < whole:
                 return replace(call, pending=tuple(pending)), budget
             budget -= weight
@@ -102,12 +103,19 @@ def advance(market: "Trading", call: Call, budget: int) -> tuple[Call | None, in
     return None, budget
 
 
+def call_weight(orders: int) -> int:
+    """What a call for an interval takes at most, with its pairing, in picoseconds."""
+    return INTERVAL_WEIGHT + ORDER_WEIGHT * orders + pairing_weight(orders)
+
+
 def run_call(market: "Trading", call: Call, interval: int, book: Book) -> None:
     """One call for one interval: clear it if its book changed, close it if its gate has passed."""
     holdings = dict(market.holdings.items_under(interval))
     changed: dict[int, Holding] = {}
     if has_changed(book):
+        flows = market.config.grid.flows_of(interval)
         book, changed = clear_interval(market, call, interval, book, holdings)
+        pair_fills(market, call.parent_hash, interval, holdings, changed, flows)
         book = replace(book, cleared_ms=call.moment_ms)
     if market.is_gate_passed(interval, call.moment_ms):
         for connection, holding in (holdings | changed).items():

@@ -8,7 +8,8 @@ from runtime.frame import U32, U64, AccountId, IntervalIndex, PricePerKwh
 from runtime.frame.traits import Clock
 from runtime.kernels.auction import TreeArrays
 from runtime.pallets.consumption_metering.records import Metered
-from runtime.pallets.producer_registration import Connection
+from runtime.pallets.grid_balancing import EdgeFlows
+from runtime.pallets.producer_registration import Connection, Technology
 from runtime.pallets.trading.settlement import Tariff, ZonePrices
 
 DISPUTE_INTERVALS_MAX = 672  # a week; provisional records are kept, so it bounds the state
@@ -71,6 +72,10 @@ class Registry(Protocol):
         """A connection by its number."""
         ...
 
+    def source_power(self, number: int) -> Mapping[Technology, int]:
+        """Rated power of the active sources of a connection, by technology."""
+        ...
+
     def operator_account(self) -> AccountId:
         """The grid operator."""
         ...
@@ -114,6 +119,14 @@ class Metering(Protocol):
 
 class Grid(Protocol):
     """The tree of buses and what it carries."""
+
+    def parents(self) -> Sequence[int]:
+        """The parent of each bus."""
+        ...
+
+    def flows_of(self, interval: int) -> EdgeFlows:
+        """What the calls of an interval send over the edges."""
+        ...
 
     def residual_tree(self, interval: int) -> TreeArrays:
         """The tree with the capacity that earlier calls left."""

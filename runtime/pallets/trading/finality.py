@@ -130,6 +130,7 @@ def forget_old(market: "Trading") -> None:
         del market.lines[interval]
         del market.prices[interval]
         del market.deals[interval]
+        del market.pairs[interval]
         market.config.grid.forget(interval)
         market.config.metering.forget(interval)
     if end > begin:

@@ -11,6 +11,7 @@ from runtime.pallets.trading.accounting import SETTLEMENTS_PER_BLOCK_MAX
 from runtime.pallets.trading.collateral import position_hold
 from runtime.pallets.trading.orders import INTERVALS_STORED_MAX, hold_of, position_of
 from runtime.pallets.trading.records import NO_BOOK, Book, Holding, Side
+from runtime.pallets.trading.rights_invariants import check_rights
 from runtime.pallets.trading.settlement import Position, deviation_prices
 
 if TYPE_CHECKING:
@@ -44,11 +45,16 @@ def check_market(market: "Trading") -> None:
         ):
             account = market.account_of(number)
             held[account] = held.get(account, 0) + amount
+    for number, premium in market.premiums.items():
+        if premium is not None:
+            account = market.account_of(number)
+            held[account] = held.get(account, 0) + premium.budget_nano
     assert market.proposal_count.get() == len(list(market.contract_proposals.keys()))
     assert set(market.books.keys()) <= set(stored), "a book waits for settlement"
     for account, amount in held.items():
         reserved = market.config.currency.reserved_balance(account)
         assert reserved == amount, f"{account.hex()}: {reserved} is held, expected {amount}"
+    check_rights(market, stored)
     check_money(market)
 
 
@@ -144,11 +150,14 @@ def check_settlement(market: "Trading", interval: int) -> None:
             saving = retail - config.pool_fee - record.pool_price_micro
             gain = record.pool_price_micro - feed_in
             shared = saving * line.pool_import_wh + gain * line.pool_export_wh
-            expected = tariff - shared - contracted
+            # A right that was handed on leaves what it cost or brought.
+            expected = tariff - shared - contracted + line.payable_nano
             assert bill == expected, f"without trade the tariff less what was shared in {interval}"
             assert shared >= 0, f"the pool makes nobody worse off in {interval}"
         elif 0 in (line.buy_wh, line.sell_wh):
             bound = tariff - contracted + spread * (long_wh + short_wh)
+            # Fills cost at most this; more is the cost of rights that were handed on.
+            bound += max(0, line.payable_nano - retail * line.buy_wh + feed_in * line.sell_wh)
             assert bill <= bound, f"bound of a bill in {interval}"
 
 

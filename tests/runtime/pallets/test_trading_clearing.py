@@ -148,8 +148,7 @@ def test_a_call_that_goes_on_keeps_its_orders() -> None:
 
 
 def test_a_budget_that_fits_clears_several_intervals_in_one_block() -> None:
-    weight = clearing.INTERVAL_WEIGHT + 2 * clearing.ORDER_WEIGHT
-    zone = Zone(clearing_weight=2 * weight)
+    zone = Zone(clearing_weight=2 * clearing.call_weight(orders=2))
     zone.block(K0)
     zone.block(K0, SLOT_MS, *(partial(match, zone, k) for k in (K, K + 1, K + 2)))
     zone.block(K0 + 1)

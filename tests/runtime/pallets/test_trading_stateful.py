@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from runtime.pallets.trading.contract_records import ContractTerms, PriceRule, Shape
 from runtime.pallets.trading.records import Terms
+from runtime.pallets.trading.right_records import Preferences, RightOffer
 from tests.runtime.pallets.zone import (
     BID,
     EXISTENTIAL_DEPOSIT,
@@ -71,6 +72,7 @@ class Market(RuleBasedStateMachine):
             clearing_weight=1 if poor else 10**11,
             dual_imbalance=int(lossy),
             dispute_intervals=6 if poor else 672,
+            technologies={1: ["solar"], 2: ["wind", "storage"], 4: ["solar"], 5: ["hydro"]},
             contracts=[CONTRACT, CONTRACT | {"seller": 3, "buyer": 4, "is_firm": True}, SHARE],
         )
         self.ms = K0 * INTERVAL_MS
@@ -215,6 +217,38 @@ class Market(RuleBasedStateMachine):
         zone = self.zone
         zone.at(0, self.ms)
         zone.tries(lambda: zone.trading.terminate_contract(zone.owner[party], number))
+
+    @rule(
+        number=st.integers(1, 5),
+        sources=st.integers(0, 2**11 - 1),
+        points=st.tuples(*(st.integers(0, 40) for _ in range(3))),
+        partner=st.integers(0, 5),
+    )
+    def wish(self, number: int, sources: int, points: tuple[int, int, int], partner: int) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        wishes = Preferences(sources, (partner,), *points)
+        owner = zone.owner[number]
+        zone.tries(lambda: zone.trading.declare_preferences(owner, number, wishes))
+
+    @rule(
+        giver=st.integers(1, 5),
+        taker=st.integers(1, 5),
+        ahead=AHEAD,
+        part=st.integers(1, 110),
+        price=st.integers(-(10**8), 10**8),
+    )
+    def hand_on(self, giver: int, taker: int, ahead: int, part: int, price: int) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        interval = self.interval + ahead
+        held = [right for right in zone.trading.read_rights(interval) if right.connection == giver]
+        for right in held:
+            wh = right.wh * part // 100
+            offer = RightOffer(right.side, right.energy_class, wh, price, taker)
+            zone.tries(partial(zone.trading.offer_right, zone.owner[giver], giver, interval, offer))
+            take = partial(zone.trading.take_right, zone.owner[taker], taker)
+            zone.tries(partial(take, giver, interval, offer))
 
     @rule(source=NUMBERS, dest=NUMBERS, part=st.integers(0, 100))
     def transfer(self, source: int, dest: int, part: int) -> None:

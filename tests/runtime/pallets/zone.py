@@ -6,6 +6,7 @@ ends the block as the runtime does, and asserts every invariant and that no mone
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import pytest
@@ -88,7 +89,8 @@ def meter_of(connection: int) -> bytes:
 class Zone:
     """Connections 1, 2, 3, ... at `buses`, owned by A, B, C, D in turn, each with a meter.
 
-    Without `has_pool` all of them are outside the pool of residuals."""
+    Without `has_pool` all of them are outside the pool of residuals. `technologies`: the sources
+    behind connections."""
 
     def __init__(
         self,
@@ -102,6 +104,7 @@ class Zone:
         wealth: int = WEALTH,
         supplier_wealth: int = WEALTH,
         capacity_wh: int = 5_000,
+        technologies: Mapping[int, Sequence[str]] = MappingProxyType({}),
         **constants: int,
     ) -> None:
         self.clock = Clock()
@@ -151,6 +154,7 @@ class Zone:
         self.number = 0
         self.registers: dict[int, tuple[int, int]] = {}
         self.contracts = list(contracts)
+        self.technologies = technologies
         self.outside_pool = [] if has_pool else list(range(1, len(buses) + 1))
         self._genesis(topology, buses, set(without_meter), wealth, supplier_wealth, capacity_wh)
         self.money = self.balances.total_issuance.get()
@@ -177,6 +181,10 @@ class Zone:
                 "bus": bus,
                 "import_wh_max": capacity_wh,
                 "export_wh_max": capacity_wh,
+                "sources": [
+                    {"technology": technology, "rated_w": capacity_wh}
+                    for technology in self.technologies.get(number, ())
+                ],
             }
             for number, bus in enumerate(buses, start=1)
         ]

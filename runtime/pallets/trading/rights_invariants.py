@@ -1,0 +1,71 @@
+"""What holds of pairs, offers, and premiums after every block, asserted in tests."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from runtime.pallets.trading.pairing import PAIRS_MAX, merged, named_pairs
+from runtime.pallets.trading.records import NO_BOOK, Holding
+from runtime.pallets.trading.right_records import GREEN, MIX, NETWORK, Pair
+
+if TYPE_CHECKING:
+    from runtime.pallets.trading import Trading
+
+
+def check_rights(market: "Trading", stored: Sequence[int]) -> None:
+    """Assert that pairs add up, and that budgets cover what was promised."""
+    reserved: dict[int, int] = {}
+    for interval in stored:
+        pairs = market.pairs[interval] or ()
+        check_pairs(market, interval, pairs)
+        for each in pairs:
+            amount = each.premium_micro * each.wh
+            reserved[each.buyer] = reserved.get(each.buyer, 0) + amount
+    for number, premium in market.premiums.items():
+        if premium is not None:
+            assert premium.reserved_nano == reserved.pop(number, 0), f"promised by {number}"
+            assert premium.reserved_nano <= premium.budget_nano, f"budget of {number}"
+    assert not any(reserved.values()), "a premium without a budget"
+    offered = {interval for interval, _ in market.right_offers.keys()}  # noqa: SIM118 - no dict
+    for interval in sorted(offered):
+        assert interval in stored, f"an offer outlived interval {interval}"
+
+
+def check_pairs(market: "Trading", interval: int, pairs: Sequence[Pair]) -> None:
+    """The pairs of an interval that is not settled are what its fills and flows say."""
+    holdings = dict(market.holdings.items_under(interval))
+    book = market.books[interval] or NO_BOOK
+    sold, bought = sums_of(pairs)
+    check_sums(interval, holdings, sold, bought)
+    assert bought.get(NETWORK, 0) == book.booked_loss_wh, f"loss of {interval}"
+    assert sold.get(MIX, 0) == bought.get(MIX, 0), f"what is mixed of {interval} stays the same"
+    assert named_pairs(pairs) <= PAIRS_MAX, f"pairs of {interval} are bounded"
+    assert tuple(pairs) == merged(pairs), f"pairs of {interval} are in order, none is empty"
+    for each in pairs:
+        if each.premium_micro:
+            assert each.energy_class in GREEN, f"a premium for what is not green in {interval}"
+            seller, buyer = market.account_of(each.seller), market.account_of(each.buyer)
+            assert seller != buyer, f"a premium to oneself in {interval}"
+
+
+def sums_of(pairs: Sequence[Pair]) -> tuple[dict[int, int], dict[int, int]]:
+    """What each sold and bought in its pairs."""
+    sold: dict[int, int] = {}
+    bought: dict[int, int] = {}
+    for each in pairs:
+        sold[each.seller] = sold.get(each.seller, 0) + each.wh
+        bought[each.buyer] = bought.get(each.buyer, 0) + each.wh
+    return sold, bought
+
+
+def check_sums(
+    interval: int,
+    holdings: Mapping[int, Holding],
+    sold: Mapping[int, int],
+    bought: Mapping[int, int],
+) -> None:
+    """Pairs add up to the positions, of everyone and of nobody else."""
+    for number, holding in holdings.items():
+        assert sold.get(number, 0) == holding.sell_wh, f"pairs of seller {number} in {interval}"
+        assert bought.get(number, 0) == holding.buy_wh, f"pairs of buyer {number} in {interval}"
+    assert set(sold) <= {*holdings, MIX}, f"unknown sellers in {interval}"
+    assert set(bought) <= {*holdings, MIX, NETWORK}, f"unknown buyers in {interval}"
