@@ -51,6 +51,9 @@ POOL_FEE = 50_000
 PRICE_FLOOR = 100_000
 TRANSFORMER_TARIFF = 5_000
 
+NIGHT_PPM, DAY_PPM, EVENING_PPM = 500_000, 1_000_000, 1_600_000
+"""Network tariffs by time of use, of those in the tree: cheap from 22 to 6, dear from 17 to 21."""
+
 CAPACITY_PERCENT = 95
 """Of a rating; the sweep's figures may be some points too low."""
 
@@ -234,6 +237,7 @@ class Scenario:
                 "trading": {
                     "reference_price": FEED_IN_PRICE,
                     "contracts": [contract.in_genesis() for contract in self.contracts],
+                    "tariffs": tariffs_by_time(),
                 },
                 "grid_balancing": {"topology": self.topology()},
             },
@@ -356,6 +360,14 @@ def constants(genesis_interval: int, timing: Timing) -> dict[str, int]:
         "dispute_intervals": DISPUTE_INTERVALS,
         "book_orders_max": 4_096,
     }
+
+
+def tariffs_by_time() -> dict[str, object]:
+    """Network tariffs by the quarter hour of the day."""
+    night, evening = {*range(24), *range(88, 96)}, range(68, 84)
+    bands = [{"factor_ppm": factor} for factor in (NIGHT_PPM, DAY_PPM, EVENING_PPM)]
+    slots = [0 if slot in night else 2 if slot in evening else 1 for slot in range(96)]
+    return {"bands": bands, "slots": slots}
 
 
 def connection(home: Home, scheme: Scheme) -> dict[str, object]:

@@ -144,19 +144,6 @@ class Runtime:
         self.producer_registration = ProducerRegistration(
             ProducerRegistrationConfig(self.grid_balancing)
         )
-        self.authorities = Authorities(
-            AuthoritiesConfig(
-                self.system,
-                self.session,
-                self.producer_registration,
-                c.session_blocks,
-                c.proposal_blocks,
-                c.timelock_blocks,
-                c.timelock_unanimous_blocks,
-                c.emergency_blocks,
-                c.heartbeat_sessions,
-            )
-        )
         self.consumption_metering = ConsumptionMetering(
             ConsumptionMeteringConfig(
                 self.timestamp,
@@ -167,6 +154,20 @@ class Runtime:
         )
         self.trading = Trading(self._trading_config())
         self.trading.config.integrity()
+        self.authorities = Authorities(
+            AuthoritiesConfig(
+                self.system,
+                self.session,
+                self.producer_registration,
+                self.trading,
+                c.session_blocks,
+                c.proposal_blocks,
+                c.timelock_blocks,
+                c.timelock_unanimous_blocks,
+                c.emergency_blocks,
+                c.heartbeat_sessions,
+            )
+        )
         self._pallets: dict[int, Pallet[Any]] = {
             index: getattr(self, name) for name, (index, _) in PALLETS.items()
         }

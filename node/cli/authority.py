@@ -11,6 +11,7 @@ import asyncclick as click
 
 from devnet.rpc_client import Link
 from node.chain_spec import load_chain_spec
+from node.cli import authority_market
 from node.cli.chain_access import (
     OUTPUT,
     NodeAddress,
@@ -28,6 +29,7 @@ from runtime.pallets.authorities.proposals import (
     AddMember,
     AppointOperator,
     CancelUpgrade,
+    DecideOnMarket,
     EmergencyDisable,
     Proposal,
     RemoveMember,
@@ -128,6 +130,8 @@ def text_of(action: Action) -> str:
             return "cancel the upgrade"
         case AppointOperator(who):
             return f"make {name_of(who)} the grid operator"
+        case DecideOnMarket(decision):
+            return authority_market.text_of(decision)
         case _:
             return "an action that this program does not know"
 
@@ -288,6 +292,14 @@ async def cancel_upgrade(
     """Stay with the version that runs. More than half decide, at once."""
     pair = signer.pair()
     await open_proposal(node, pair, CancelUpgrade())
+
+
+for command in (
+    authority_market.market_parameters,
+    authority_market.tariffs,
+    authority_market.release_rent,
+):
+    propose.add_command(command)
 
 
 @group.command()

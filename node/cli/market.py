@@ -16,7 +16,7 @@ from typing import cast
 
 import asyncclick as click
 
-from node.cli import market_chain, market_contracts
+from node.cli import market_chain, market_contracts, market_prices
 from runtime.kernels.auction import Clearing, OrderArrays, TreeArrays, clear_signed
 from runtime.kernels.bounds import AuctionBoundsError
 
@@ -35,7 +35,7 @@ class BookError(click.ClickException):
 
 @click.group()
 def group() -> None:
-    """The market: bills, the pool, contracts, corrections; clear a book from a file."""
+    """The market: prices, bills, the pool, contracts, corrections; clear a book from a file."""
 
 
 for command in (
@@ -43,6 +43,8 @@ for command in (
     market_chain.pool,
     market_chain.correct,
     market_contracts.contract,
+    market_prices.prices,
+    market_prices.rules,
 ):
     group.add_command(command)
 

@@ -1,12 +1,13 @@
 """`dret market contract`: contracts between two connections of a running chain."""
 
 import json
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 import asyncclick as click
 
 from devnet import calls
 from devnet.rpc_client import Link
+from node.cli.amounts import MICRO, NANO, PRICE, Drt
 from node.cli.chain_access import (
     OUTPUT,
     NodeAddress,
@@ -30,33 +31,7 @@ from runtime.primitives.scale import U32
 
 SLOTS_PER_DAY = 96
 AHEAD = 96 + 24  # a day is open; the rest is time for the other party to sign
-MICRO = Decimal(10**6)
-NANO = Decimal(10**9)
 Proposals = list[tuple[ContractId, ContractProposal]]
-
-
-class Drt(click.ParamType[int]):
-    """An amount of DRT, or a price in DRT per kWh, as a whole number of its small unit."""
-
-    name = "DRT"
-
-    def __init__(self, unit: Decimal) -> None:
-        self.unit = unit
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """The amount in the small unit; one that is finer is refused."""
-        try:
-            amount = Decimal(str(value)) * self.unit
-        except InvalidOperation:
-            self.fail(f"{value!r} is no number", param, ctx)
-        if amount != int(amount):
-            self.fail(f"{value!r} is finer than 1/{self.unit}", param, ctx)
-        return int(amount)
-
-
-PRICE = Drt(MICRO)
 
 
 @click.group()

@@ -74,7 +74,8 @@ class Topology(Struct):
     cap_down: Annotated[tuple[EnergyWh, ...], MaxLen(BUSES_MAX)]
     loss_ppm: Annotated[tuple[Ppm, ...], MaxLen(BUSES_MAX)]
     tariff: Annotated[tuple[U32, ...], MaxLen(BUSES_MAX)]
-    """Network tariff in micro-DRT per kWh on what the parent's end sees."""
+    """Network tariff in micro-DRT per kWh on what the parent's end sees, unless an interval has
+    another one."""
 
 
 class Circuit(Struct):
@@ -153,6 +154,11 @@ class GridBalancing(Pallet[Config]):
 
     reserved: StorageMap[IntervalIndex, Reservation | None, Identity]
     """What contracts reserved of open and recent intervals."""
+
+    tariffs: StorageMap[
+        IntervalIndex, Annotated[tuple[U32, ...], MaxLen(BUSES_MAX)] | None, Identity
+    ]
+    """Tariffs of open and recent intervals in which they are not the tree's."""
 
     balances: StorageMap[IntervalIndex, MeasuredBalance | None, Identity]
     """Measured balance of recent settled intervals."""
@@ -262,7 +268,7 @@ class GridBalancing(Pallet[Config]):
             topology.cap_up,
             topology.cap_down,
             topology.loss_ppm,
-            topology.tariff,
+            self.tariffs[interval] or topology.tariff,
         )
         reserved = self.reserved[interval]
         if reserved is not None:
@@ -275,11 +281,18 @@ class GridBalancing(Pallet[Config]):
         up, down = residual_capacities(tree.cap_up, tree.cap_down, tree.loss_ppm, net_export)
         return replace(tree, cap_up=up, cap_down=down)
 
-    def path_tariff(self, source: int, target: int) -> int:
-        """The tariffs of all edges between two buses, in micro-DRT per kWh."""
-        topology = self.topology.get()
-        up, down = path_between(topology.parent, source, target)
-        return sum(topology.tariff[bus] for bus in (*up, *down))
+    def base_tariffs(self) -> tuple[int, ...]:
+        """The tree's tariff of each edge, by the bus at its lower end."""
+        return self.topology.get().tariff
+
+    def fix_tariffs(self, interval: int, tariffs: tuple[int, ...]) -> None:
+        """Let an interval have other tariffs than the tree's."""
+        self.tariffs[interval] = tariffs
+
+    def path_tariff(self, source: int, target: int, tariffs: Sequence[int]) -> int:
+        """What the edges between two buses cost in all, in micro-DRT per kWh."""
+        up, down = path_between(self.topology.get().parent, source, target)
+        return sum(tariffs[bus] for bus in (*up, *down))
 
     def reserve(self, interval: int, source: int, target: int, energy_wh: int) -> int:
         """Reserve capacity for energy that arrives at `target`: all of it, or what fits; how much.
@@ -360,6 +373,7 @@ class GridBalancing(Pallet[Config]):
         """Drop the records of an interval that is older than the history."""
         del self.flows[interval]
         del self.reserved[interval]
+        del self.tariffs[interval]
         del self.balances[interval]
 
 

@@ -67,7 +67,10 @@ HOUSE = pallet_account("dr/house")
 FEES = pallet_account("dr/fees")
 """Holds the fees of a block until it ends, then its author gets them."""
 
-PALLET_ACCOUNTS = (HOUSE, FEES)
+CONGESTION_RENT = pallet_account("dr/rent")
+"""What congestion brought, earmarked for lower network fees."""
+
+PALLET_ACCOUNTS = (HOUSE, FEES, CONGESTION_RENT)
 """Have a provider from genesis, so they are never removed whatever they hold."""
 
 

@@ -8,12 +8,20 @@ from runtime.pallets.authorities.proposals import (
     AddMember,
     AppointOperator,
     CancelUpgrade,
+    DecideOnMarket,
     EmergencyDisable,
     Proposal,
     RemoveMember,
     ReplaceMember,
     ScheduleUpgrade,
 )
+from runtime.pallets.trading.decisions import (
+    ReleaseCongestionRent,
+    SetParameters,
+    SetTariffs,
+)
+from runtime.pallets.trading.parameters import MarketParameters
+from runtime.pallets.trading.tariffs import EdgeTariff, TariffBand, TariffBook
 from tests.support import ALICE, BOB, EVE, build_runtime, new_runtime
 from tests.support.governance import keys_named, proof_of
 
@@ -25,6 +33,9 @@ ACTIONS: list[Action] = [
     ScheduleUpgrade(2, bytes(32), 1_000),
     CancelUpgrade(),
     AppointOperator(EVE),
+    DecideOnMarket(SetParameters(MarketParameters(True, 10_000, 96))),
+    DecideOnMarket(SetTariffs(TariffBook(7, (TariffBand(5, (EdgeTariff(1, 2),)),), (0,) * 96))),
+    DecideOnMarket(ReleaseCongestionRent(10**9)),
 ]
 
 

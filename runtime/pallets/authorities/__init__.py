@@ -15,7 +15,8 @@ never taken.
 
 Invariant: members are distinct; a candidate is no member; open proposals are those stored.
 
-Left out: changing constants of the chain (a new version of the runtime does that); votes by weight.
+Left out: changing other constants of the chain than the market's parameters (a new version of the
+runtime does that); votes by weight.
 """
 
 from collections.abc import Mapping
@@ -93,6 +94,7 @@ from runtime.pallets.authorities.proposals import (
     AddMember,
     AppointOperator,
     CancelUpgrade,
+    DecideOnMarket,
     EmergencyDisable,
     Proposal,
     RemoveMember,
@@ -105,6 +107,7 @@ from runtime.pallets.authorities.proposals import (
 from runtime.pallets.authorities.records import Candidate, Overview, Upgrade, ValidatorView
 from runtime.pallets.session import Session
 from runtime.pallets.system import account_from_text
+from runtime.pallets.trading.decisions import MarketDecision
 from runtime.primitives.block import Header
 from runtime.primitives.crypto import Scheme, verify
 from runtime.primitives.grandpa import EquivocationProof
@@ -149,6 +152,18 @@ class OperatorSeat(Protocol):
         ...
 
 
+class MarketSeat(Protocol):
+    """Where decisions about the market go."""
+
+    def check_decision(self, decision: MarketDecision) -> None:
+        """Raise the `DispatchError` with which a decision would fail now."""
+        ...
+
+    def carry_out(self, decision: MarketDecision) -> None:
+        """Do what was decided. Raises a `DispatchError` if it cannot be done."""
+        ...
+
+
 class Config(frame.Config):
     chain: BlockReader
     """The block under execution."""
@@ -158,6 +173,9 @@ class Config(frame.Config):
 
     operator_seat: OperatorSeat
     """Takes the operator that the members appoint."""
+
+    market: MarketSeat
+    """Does what the members decide about it."""
 
     session_length: BlockNumber
     """Blocks of a session."""
@@ -518,6 +536,8 @@ class Authorities(Pallet[Config]):
             case CancelUpgrade():
                 if self.upgrade.get() is None:
                     raise NoUpgrade
+            case DecideOnMarket(decision):
+                self.config.market.check_decision(decision)
             case _:
                 pass
 
@@ -543,6 +563,8 @@ class Authorities(Pallet[Config]):
                 self.deposit_event(UpgradeCancelled())
             case AppointOperator(operator):
                 self.config.operator_seat.appoint_operator(operator)
+            case DecideOnMarket(decision):
+                self.config.market.carry_out(decision)
             case _:
                 raise AssertionError(f"no such action: {action}")
 

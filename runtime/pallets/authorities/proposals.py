@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from runtime.frame import U32, AccountId, BlockNumber, Enum, Hash, MaxLen, Struct
+from runtime.pallets.trading.decisions import MarketDecision
 
 MEMBERS_MAX = 100  # what the gossip of votes and a header of 8 KiB are made for
 MEMBERS_MIN = 3
@@ -63,6 +64,12 @@ class AppointOperator(Action, index=6):
     """Make an account the grid operator, who countersigns connections and sources."""
 
     operator: AccountId
+
+
+class DecideOnMarket(Action, index=7):
+    """Change what the market goes by, or what it does with its own money."""
+
+    decision: MarketDecision
 
 
 class Proposal(Struct):

@@ -48,7 +48,7 @@ from runtime.pallets.trading.accounting import (
     settlements_fitting,
 )
 from runtime.pallets.trading.clearing import run_calls
-from runtime.pallets.trading.config import Config, zone_prices_of
+from runtime.pallets.trading.config import Config
 from runtime.pallets.trading.contract_records import (
     CONTRACTS_MAX,
     Contract,
@@ -61,12 +61,15 @@ from runtime.pallets.trading.contract_records import (
 )
 from runtime.pallets.trading.contracts import countersign, propose, terminate, withdraw
 from runtime.pallets.trading.deals import SLOTS_PER_DAY
+from runtime.pallets.trading.decisions import MarketDecision, carry_out, check_decision
 from runtime.pallets.trading.finality import make_final, settle_corrected
 from runtime.pallets.trading.genesis import genesis_contract
 from runtime.pallets.trading.invariants import check_market
 from runtime.pallets.trading.membership import MEMBER_FROM_THE_BEGINNING, choose
 from runtime.pallets.trading.opening import open_intervals
 from runtime.pallets.trading.order_calls import OrderCalls
+from runtime.pallets.trading.parameters import Parameters, zone_prices_at
+from runtime.pallets.trading.price_parts import LocationalPrices, PriceReport, report_prices
 from runtime.pallets.trading.records import (
     BillLine,
     Book,
@@ -82,6 +85,7 @@ from runtime.pallets.trading.records import (
 )
 from runtime.pallets.trading.rights import Rights
 from runtime.pallets.trading.settlement import ZonePrices
+from runtime.pallets.trading.tariffs import NetworkTariffs, genesis_tariffs
 
 BILL_LINES_MAX = 672  # a week; what one answer should carry
 RECENT_MAX = 64
@@ -93,7 +97,7 @@ Prices = Annotated[tuple[PricePerKwh, ...], MaxLen(BUSES_MAX)]
 Lines = Annotated[tuple[SettlementLine, ...], MaxLen(CONNECTIONS_MAX)]
 
 
-class Trading(OrderCalls, Rights, Pallet[Config]):
+class Trading(OrderCalls, Rights, Parameters, NetworkTariffs, LocationalPrices, Pallet[Config]):
     schedule: StorageValue[Schedule]
     """Where the market stands in time."""
 
@@ -152,6 +156,7 @@ class Trading(OrderCalls, Rights, Pallet[Config]):
         """`reference_price` (default 0): micro-DRT per kWh at the root before the first trade.
         `outside_pool`: numbers of connections that do not share their residuals. `contracts`: a
         list of contracts that stand from the beginning, objects as `genesis_contract` reads them.
+        `tariffs`: network tariffs by time of use, as `genesis_tariffs` reads them.
         """
         self.config.integrity()
         self.reference_price.set(int(config.get("reference_price", 0)))
@@ -159,6 +164,8 @@ class Trading(OrderCalls, Rights, Pallet[Config]):
             if self.config.registry.connection(number) is None:
                 raise ValueError(f"connection {number} outside the pool, which is not there")
             self.pool_choices[number] = PoolChoice(False, self.config.genesis_interval)
+        if "tariffs" in config:
+            genesis_tariffs(self, config["tariffs"])
         for entry in config.get("contracts", []):
             genesis_contract(self, entry)
 
@@ -283,6 +290,11 @@ class Trading(OrderCalls, Rights, Pallet[Config]):
         """Per bus, the price of the latest call that traded; empty if nothing did."""
         return list(self.prices[interval] or ())
 
+    @api("Trading_price_report")
+    def read_price_report(self, interval: IntervalIndex) -> PriceReport:
+        """Per bus, the price with its parts; the reference price if nothing traded."""
+        return report_prices(self, interval)
+
     @api("Trading_book")
     def read_book(self, interval: IntervalIndex) -> Book | None:
         """What is open and what the calls decided, in sums; until the interval is settled."""
@@ -398,9 +410,21 @@ class Trading(OrderCalls, Rights, Pallet[Config]):
         """Who trades with a connection."""
         return self.connection_at(number).account
 
-    def prices_of_zone(self) -> ZonePrices:
-        """Imbalance and loss prices."""
-        return zone_prices_of(self.config)
+    def check_decision(self, decision: MarketDecision) -> None:
+        """Raise the error with which a decision of the members would fail now."""
+        check_decision(self, decision)
+
+    def carry_out(self, decision: MarketDecision) -> None:
+        """Do what the members decided."""
+        carry_out(self, decision)
+
+    def zone_prices(self, interval: int) -> ZonePrices:
+        """Prices by which an interval is settled."""
+        return zone_prices_at(self, interval)
+
+    def hold_prices(self, interval: int, number: int) -> ZonePrices:
+        """Prices by which a connection keeps collateral for an interval."""
+        return zone_prices_at(self, interval)
 
     def release(self, account: AccountId, amount_nano: int) -> None:
         """Give back collateral."""

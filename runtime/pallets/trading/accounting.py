@@ -32,6 +32,7 @@ from runtime.pallets.trading.records import (
 )
 from runtime.pallets.trading.settlement import Delivery, Position, Zone, settle
 from runtime.pallets.trading.statements import lines_of, with_figures, with_record
+from runtime.pallets.trading.tariffs import earmark
 
 if TYPE_CHECKING:
     from runtime.pallets.trading import Trading
@@ -87,7 +88,7 @@ def settle_interval(market: "Trading", interval: int) -> None:
     supplier = position_of(holdings.get(TRANSFORMER, NO_HOLDING))
     deliveries = deliveries_of(market, interval, holdings, metered)
     zone = Zone(
-        market.prices_of_zone(),
+        market.zone_prices(interval),
         supplier,
         metered[TRANSFORMER].import_wh,
         metered[TRANSFORMER].export_wh,
@@ -98,10 +99,8 @@ def settle_interval(market: "Trading", interval: int) -> None:
     settled = settle(zone, deliveries, [as_settled(deal) for deal in deals])
     assert settled.house_nano == 0, "payables of the fills sum to the rent"
     release_collateral(market, holdings)
-    pay(
-        market,
-        net_amounts(market, settled.supplier_nano, settled.operator_nano, settled.amounts_nano),
-    )
+    net = net_amounts(market, settled.supplier_nano, settled.operator_nano, settled.amounts_nano)
+    pay(market, earmark(market, interval, net))
     traded = record_of(market, interval, book, supplier, deliveries)
     record = with_figures(traded, settled, metered, deliveries)
     keep(market, interval, record, lines_of(settled, metered, deliveries))

@@ -19,6 +19,7 @@ from runtime.kernels.bounds import PRICE_MAX
 from runtime.pallets.trading.events import GateClosed, IntervalCleared, OrderFilled
 from runtime.pallets.trading.orders import hold_of, position_of
 from runtime.pallets.trading.pairing import pair_fills, pairing_weight
+from runtime.pallets.trading.price_parts import note_clearing
 from runtime.pallets.trading.records import (
     Book,
     Call,
@@ -130,7 +131,7 @@ def run_call(market: "Trading", call: Call, interval: int, book: Book) -> None:
 
 def store_released(market: "Trading", interval: int, connection: int, holding: Holding) -> None:
     """Store a holding and give back the collateral it no longer needs."""
-    needed = hold_of(position_of(holding), holding.orders, market.prices_of_zone())
+    needed = hold_of(position_of(holding), holding.orders, market.hold_prices(interval, connection))
     surplus = holding.held_nano - needed
     assert surplus >= 0, "a fill never needs more than its order held"
     if surplus > 0:
@@ -169,6 +170,7 @@ def clear_interval(
     rent_nano, loss_wh = book_network(market, interval, tree.parent.tolist(), clearing)
     market.prices[interval] = tuple(prices)
     market.reference_price.set(prices[0])
+    note_clearing(market, interval, tree, clearing, rent_nano)
     market.deposit_event(IntervalCleared(interval, traded_wh, tuple(prices)))
     orders_before = sum(len(holdings[connection].orders) for connection in changed)
     orders_after = sum(len(holding.orders) for holding in changed.values())

@@ -132,7 +132,15 @@ class Grid(Protocol):
         """The tree with the capacity that earlier calls left."""
         ...
 
-    def path_tariff(self, source: int, target: int) -> int:
+    def base_tariffs(self) -> tuple[int, ...]:
+        """The tree's tariff of each edge, by the bus at its lower end."""
+        ...
+
+    def fix_tariffs(self, interval: int, tariffs: tuple[int, ...]) -> None:
+        """Let an interval have other tariffs than the tree's."""
+        ...
+
+    def path_tariff(self, source: int, target: int, tariffs: Sequence[int]) -> int:
         """The tariffs of all edges between two buses."""
         ...
 
@@ -266,12 +274,12 @@ def tariff_of(config: Config) -> Tariff:
     return Tariff(config.supplier_price, config.network_fee, config.feed_in_price)
 
 
-def zone_prices_of(config: Config) -> ZonePrices:
+def zone_prices_of(config: Config, pool_fee: int, is_dual: bool) -> ZonePrices:
     """Prices of deviations and losses, and the fee of the pool."""
     return ZonePrices(
         config.imbalance_price_max,
         config.imbalance_price_min,
         config.loss_price,
-        config.pool_fee,
-        is_dual=config.dual_imbalance == 1,
+        pool_fee,
+        is_dual=is_dual,
     )

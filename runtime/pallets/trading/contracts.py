@@ -47,6 +47,7 @@ from runtime.pallets.trading.events import (
     ContractWithdrawn,
 )
 from runtime.pallets.trading.orders import INTERVALS_AHEAD
+from runtime.pallets.trading.tariffs import least_path_tariff
 
 if TYPE_CHECKING:
     from runtime.pallets.trading import Trading
@@ -124,7 +125,7 @@ def check_terms(market: "Trading", terms: ContractTerms, first: int) -> None:
     is_produced = terms.shape == Shape.AS_PRODUCED
     volume_max = 0 if is_produced else min(seller.export_wh_max, buyer.import_wh_max)
     rule = terms.price
-    feed_in, highest = strike_bounds(market, market.config.grid.path_tariff(seller.bus, buyer.bus))
+    feed_in, highest = strike_bounds(market, least_path_tariff(market, seller.bus, buyer.bus))
     is_valid = (
         terms.seller != terms.buyer
         and int(not is_produced) <= terms.volume_wh <= volume_max
@@ -172,7 +173,7 @@ def conclude(market: "Trading", contract_id: int, terms: ContractTerms) -> None:
 def collateral_of(market: "Trading", terms: ContractTerms) -> int:
     """One day of contract value, at the dearest strike there can be."""
     seller, buyer = parties_of(market, terms)
-    fee_micro = market.config.grid.path_tariff(seller.bus, buyer.bus)
+    fee_micro = least_path_tariff(market, seller.bus, buyer.bus)
     _, highest = strike_bounds(market, fee_micro)
     dearest = min(highest, max(terms.price.cap_micro, market.config.feed_in_price))
     return day_wh(terms, seller) * max(0, dearest)
@@ -223,7 +224,7 @@ def termination_fee(market: "Trading", contract: Contract, is_seller: bool, inte
     terms = contract.terms
     seller, buyer = parties_of(market, terms)
     index_micro = market.reference_price.get()
-    fee_micro = market.config.grid.path_tariff(seller.bus, buyer.bus)
+    fee_micro = least_path_tariff(market, seller.bus, buyer.bus)
     gap = index_micro - strike_of(market, terms.price, index_micro, fee_micro)
     loss_micro = max(0, gap if is_seller else -gap)
     remaining_wh = day_wh(terms, seller) * intervals // SLOTS_PER_DAY
@@ -263,6 +264,9 @@ def keep_collateral(market: "Trading", number: int, held_nano: int, needed: int)
         currency.release(account, held_nano)
         return 0
     missing = needed - held_nano
+    if missing < 0:  # other tariffs made the dearest strike cheaper
+        currency.release(account, -missing)
+        return needed
     if missing > currency.spendable(account, keep_alive=True):
         return held_nano
     currency.hold(account, missing)

@@ -18,6 +18,7 @@ from runtime.pallets.producer_registration import TRANSFORMER
 from runtime.pallets.trading.config import tariff_of
 from runtime.pallets.trading.events import IntervalSettledAgain, SettlementFinal
 from runtime.pallets.trading.opening import as_settled, keep_deals
+from runtime.pallets.trading.parameters import parameters_at
 from runtime.pallets.trading.payments import net_amounts, pay
 from runtime.pallets.trading.records import SettlementLine, SettlementRecord
 from runtime.pallets.trading.settlement import Delivery, Position, Zone, settle
@@ -52,7 +53,7 @@ def settle_again(market: "Trading", interval: int) -> None:
         for line, energy in zip(lines, metered[TRANSFORMER + 1 :], strict=True)
     ]
     deals = market.deals[interval] or ()
-    zone = zone_of(market, record, metered[TRANSFORMER])
+    zone = zone_of(market, interval, record, metered[TRANSFORMER])
     settled = settle(zone, deliveries, [as_settled(deal) for deal in deals])
     revised = replace(
         with_figures(record, settled, metered, deliveries),
@@ -69,10 +70,12 @@ def settle_again(market: "Trading", interval: int) -> None:
     market.deposit_event(IntervalSettledAgain(interval, revised))
 
 
-def zone_of(market: "Trading", record: SettlementRecord, transformer: Metered) -> Zone:
+def zone_of(
+    market: "Trading", interval: int, record: SettlementRecord, transformer: Metered
+) -> Zone:
     """The zone as the first settlement saw it, with its imbalance price."""
     return Zone(
-        market.prices_of_zone(),
+        market.zone_prices(interval),
         Position(record.supplier_payable_nano, record.supplier_buy_wh, record.supplier_sell_wh),
         transformer.import_wh,
         transformer.export_wh,
@@ -106,7 +109,8 @@ def make_final(market: "Trading", now_ms: int) -> None:
         interval = market.settled_at[ordinal]
         record = None if interval is None else market.settlements[interval]
         assert interval is not None and record is not None, "what is provisional is remembered"
-        closes_ms = (record.settled_in + config.dispute_intervals) * config.market_interval_ms
+        window = parameters_at(market, interval).dispute_intervals
+        closes_ms = (record.settled_in + window) * config.market_interval_ms
         if now_ms < closes_ms or config.metering.is_corrected(interval):
             break
         market.settlements[interval] = replace(record, is_final=True)
@@ -129,6 +133,8 @@ def forget_old(market: "Trading") -> None:
         del market.settlements[interval]
         del market.lines[interval]
         del market.prices[interval]
+        del market.price_parts[interval]
+        del market.network_income[interval]
         del market.deals[interval]
         del market.pairs[interval]
         market.config.grid.forget(interval)

@@ -10,9 +10,12 @@ from runtime.pallets.trading import finality
 from runtime.pallets.trading.accounting import SETTLEMENTS_PER_BLOCK_MAX
 from runtime.pallets.trading.collateral import position_hold
 from runtime.pallets.trading.orders import INTERVALS_STORED_MAX, hold_of, position_of
+from runtime.pallets.trading.parameters import check_parameter_changes
+from runtime.pallets.trading.price_parts import check_price_parts
 from runtime.pallets.trading.records import NO_BOOK, Book, Holding, Side
 from runtime.pallets.trading.rights_invariants import check_rights
 from runtime.pallets.trading.settlement import Position, deviation_prices
+from runtime.pallets.trading.tariffs import check_tariffs
 
 if TYPE_CHECKING:
     from runtime.pallets.trading import Trading
@@ -33,7 +36,8 @@ def check_market(market: "Trading") -> None:
         check_book(interval, book, holdings)
         check_energy(market, interval, book, holdings)
         for number, holding in holdings.items():
-            needed = hold_of(position_of(holding), holding.orders, market.prices_of_zone())
+            prices = market.hold_prices(interval, number)
+            needed = hold_of(position_of(holding), holding.orders, prices)
             assert holding.held_nano == needed, f"collateral of {number} in {interval}"
             account = market.account_of(number)
             held[account] = held.get(account, 0) + holding.held_nano
@@ -56,6 +60,9 @@ def check_market(market: "Trading") -> None:
         assert reserved == amount, f"{account.hex()}: {reserved} is held, expected {amount}"
     check_rights(market, stored)
     check_money(market)
+    check_parameter_changes(market)
+    check_tariffs(market)
+    check_price_parts(market, stored)
 
 
 def check_book(interval: int, book: Book, holdings: dict[int, Holding]) -> None:
@@ -131,6 +138,7 @@ def check_settlement(market: "Trading", interval: int) -> None:
     retail, feed_in = config.supplier_price + config.network_fee, config.feed_in_price
     spread = config.imbalance_price_max - config.imbalance_price_min
     gains = contract_gains(market, interval)
+    zone_prices = market.zone_prices(interval)
     for number, line in enumerate(lines, start=1):
         bill = -line.amount_nano
         tariff = retail * line.import_wh - feed_in * line.export_wh
@@ -139,15 +147,15 @@ def check_settlement(market: "Trading", interval: int) -> None:
         export_wh = line.export_wh - line.contract_export_wh
         long_wh = max(0, max(position.net_wh, 0) - import_wh)
         short_wh = max(0, max(-position.net_wh, 0) - export_wh)
-        prices = deviation_prices(market.prices_of_zone(), record.imbalance_price)
+        prices = deviation_prices(zone_prices, record.imbalance_price)
         owed_nano = line.payable_nano + prices.short * short_wh - prices.long * long_wh
-        held_nano = position_hold(position, market.prices_of_zone())
+        held_nano = position_hold(position, zone_prices)
         assert held_nano >= owed_nano, f"{held_nano} was held for {owed_nano} in {interval}"
         assert 0 <= line.pool_import_wh <= import_wh, f"imports have one label in {interval}"
         assert 0 <= line.pool_export_wh <= export_wh, f"exports have one label in {interval}"
         contracted = gains.get(number, 0)
         if line.buy_wh == 0 == line.sell_wh:
-            saving = retail - config.pool_fee - record.pool_price_micro
+            saving = retail - zone_prices.pool_fee - record.pool_price_micro
             gain = record.pool_price_micro - feed_in
             shared = saving * line.pool_import_wh + gain * line.pool_export_wh
             # A right that was handed on leaves what it cost or brought.

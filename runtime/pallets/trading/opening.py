@@ -15,11 +15,18 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from runtime.pallets.trading.contract_records import Contract, IntervalDeal, Shape
-from runtime.pallets.trading.contracts import check_collateral, end, strike_of, volume_of
+from runtime.pallets.trading.contracts import (
+    check_collateral,
+    end,
+    strike_bounds,
+    strike_of,
+    volume_of,
+)
 from runtime.pallets.trading.deals import Deal
 from runtime.pallets.trading.events import ContractClipped
 from runtime.pallets.trading.orders import INTERVALS_AHEAD
 from runtime.pallets.trading.settlement import Delivery, Settlement, contract_payments
+from runtime.pallets.trading.tariffs import fix_tariffs
 
 if TYPE_CHECKING:
     from runtime.pallets.trading import Trading
@@ -39,9 +46,9 @@ def open_intervals(market: "Trading", now_ms: int) -> None:
         return
     standing = market.contract_order.get()
     first = max(schedule.opened + 1, current)
-    if standing:
+    if standing or market.tariff_books.get():
         weight = config.settlement_weight // OPENING_PART
-        fitting = weight // (CONTRACT_WEIGHT * len(standing))
+        fitting = weight // (CONTRACT_WEIGHT * (1 + len(standing)))
         last = min(last, first + min(max(1, fitting), OPENINGS_PER_BLOCK_MAX) - 1)
         contracts = renew(market, standing, schedule.stored)
         with_deals = [k for k in range(first, last + 1) if open_interval(market, k, contracts)]
@@ -65,8 +72,9 @@ def renew(market: "Trading", standing: Sequence[int], stored: Sequence[int]) -> 
 
 def open_interval(market: "Trading", interval: int, contracts: Mapping[int, Contract]) -> bool:
     """Reserve what contracts want of an interval, and keep what they got; whether there are any."""
+    tariffs = fix_tariffs(market, interval)
     deals = [
-        reserve(market, interval, contract_id, contract)
+        reserve(market, interval, contract_id, contract, tariffs)
         for contract_id, contract in contracts.items()
         if contract.terms.first <= interval <= contract.terms.last and not contract.is_suspended
     ]
@@ -75,24 +83,37 @@ def open_interval(market: "Trading", interval: int, contracts: Mapping[int, Cont
     return bool(deals)
 
 
-def reserve(market: "Trading", interval: int, contract_id: int, contract: Contract) -> IntervalDeal:
-    """The deal of a contract for an interval, with the volume its path can carry."""
+def reserve(
+    market: "Trading",
+    interval: int,
+    contract_id: int,
+    contract: Contract,
+    tariffs: Sequence[int],
+) -> IntervalDeal:
+    """The deal of a contract for an interval, with the volume its path can carry.
+
+    Tariffs that leave no strike at which nobody loses let it rest for the interval.
+    """
     terms, grid = contract.terms, market.config.grid
     source = market.connection_at(terms.seller).bus
     target = market.connection_at(terms.buyer).bus
+    fee_micro = grid.path_tariff(source, target, tariffs)
+    feed_in, highest = strike_bounds(market, fee_micro)
+    rests = feed_in > highest
     volume_wh = 0
-    if terms.shape != Shape.AS_PRODUCED:
+    if terms.shape != Shape.AS_PRODUCED or rests:
         wanted = volume_of(terms, market.slot_of_day(interval))
-        volume_wh = grid.reserve(interval, source, target, wanted)
-        if volume_wh < wanted:
+        if not rests:
+            volume_wh = grid.reserve(interval, source, target, wanted)
+        if volume_wh < wanted or rests:
             market.deposit_event(ContractClipped(contract_id, interval, wanted, volume_wh))
     return IntervalDeal(
         contract_id,
         terms.seller,
         terms.buyer,
         volume_wh,
-        terms.share_ppm,
-        grid.path_tariff(source, target),
+        0 if rests else terms.share_ppm,
+        fee_micro,
         terms.is_firm,
         terms.tolerance_ppm,
         0,

@@ -258,7 +258,8 @@ def put_in(market: "Trading", desk: Desk, terms: Sequence[Terms]) -> Desk:
 def settle_desk(market: "Trading", desk: Desk) -> None:
     """Move the difference of the collaterals, store the desk, and announce what went and came."""
     before, interval, account = desk.before, desk.interval, desk.connection.account
-    needed = hold_of(position_of(desk.holding), desk.holding.orders, market.prices_of_zone())
+    prices = market.hold_prices(interval, desk.number)
+    needed = hold_of(position_of(desk.holding), desk.holding.orders, prices)
 
     if needed > before.held_nano:
         market.config.currency.hold(account, needed - before.held_nano)

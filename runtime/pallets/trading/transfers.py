@@ -164,7 +164,8 @@ def change_holding(
     before = market.holdings[interval, number]
     holding = replace(before, buy_wh=before.buy_wh + buy_wh, sell_wh=before.sell_wh + sell_wh)
     check_capacity(market, interval, number, connection, holding)
-    needed = hold_of(position_of(holding), holding.orders, market.prices_of_zone())
+    prices = market.hold_prices(interval, number)
+    needed = hold_of(position_of(holding), holding.orders, prices)
     if needed > before.held_nano:
         market.config.currency.hold(connection.account, needed - before.held_nano)
     else:

@@ -90,7 +90,7 @@ class Zone:
     """Connections 1, 2, 3, ... at `buses`, owned by A, B, C, D in turn, each with a meter.
 
     Without `has_pool` all of them are outside the pool of residuals. `technologies`: the sources
-    behind connections."""
+    behind connections. `market`: more of the genesis section of Trading."""
 
     def __init__(
         self,
@@ -101,6 +101,7 @@ class Zone:
         without_meter: Iterable[int] = (),
         has_pool: bool = True,
         contracts: Sequence[Mapping[str, Any]] = (),
+        market: Mapping[str, Any] | None = None,
         wealth: int = WEALTH,
         supplier_wealth: int = WEALTH,
         capacity_wh: int = 5_000,
@@ -155,6 +156,7 @@ class Zone:
         self.registers: dict[int, tuple[int, int]] = {}
         self.contracts = list(contracts)
         self.technologies = technologies
+        self.market = dict(market or {})
         self.outside_pool = [] if has_pool else list(range(1, len(buses) + 1))
         self._genesis(topology, buses, set(without_meter), wealth, supplier_wealth, capacity_wh)
         self.money = self.balances.total_issuance.get()
@@ -201,7 +203,9 @@ class Zone:
             if entry["id"] not in without_meter
         ]
         self.metering.genesis({"operator_meter": text_of(meter_of(0)), "meters": meters})
-        self.trading.genesis({"outside_pool": self.outside_pool, "contracts": self.contracts})
+        self.trading.genesis(
+            {"outside_pool": self.outside_pool, "contracts": self.contracts} | self.market
+        )
 
     # Time.
 
