@@ -27,7 +27,7 @@ from prometheus_client.registry import Collector
 from consensus.effects import Alarm
 from rpc.config import Timeouts
 from rpc.http import Disconnected, HttpConnection, HttpError
-from rpc.server import open_listeners
+from rpc.listener import open_listeners
 from rpc.stats import RpcStats
 
 log = logging.getLogger("consensus")
@@ -256,7 +256,7 @@ class MetricsServer:
     async def run(
         self, host: str, port: int, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        """Serve until cancelled. Raises `rpc.server.PortInUse`. Started with the port it took."""
+        """Serve until cancelled. Raises `rpc.listener.PortInUse`. Started with the port it took."""
         listeners = await open_listeners(host, port, "--prometheus-port")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_loop)

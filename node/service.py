@@ -61,7 +61,8 @@ from p2p.network import Network, NetworkConfig
 from p2p.ports import AddressInvalid, ListenError
 from rpc import ports
 from rpc.config import MIB, Limits, MethodSet, RpcConfig
-from rpc.server import PortInUse, Server
+from rpc.listener import PortInUse
+from rpc.server import Server
 from rpc.stats import RpcStats
 from runtime.frame.extensions import InvalidTransaction
 from runtime.runtime import UnknownVersion

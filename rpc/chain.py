@@ -85,4 +85,4 @@ def _follow(node: Node, sink: Sink, topic: str, current: Callable[[], Head]) -> 
     first = node.chain.header(current().hash)
     if first is not None:
         sink.send(header_json(first))
-    sink.on_close(sink.feed.subscribe(topic, lambda notice: sink.send_encoded(notice.encoded)))
+    sink.on_close(sink.feed.subscribe(topic, sink.send_notice))

@@ -62,11 +62,16 @@ class HttpRequest:
 class HttpConnection:
     """The server's side of one connection."""
 
-    def __init__(self, stream: trio.abc.HalfCloseableStream, timeouts: Timeouts) -> None:
+    def __init__(
+        self, stream: trio.abc.HalfCloseableStream, timeouts: Timeouts, received: bytes = b""
+    ) -> None:
+        """`received` came before, from the beginning of a request on."""
         self.stream = stream
         self._timeouts = timeouts
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES_MAX)
         self._is_head = False
+        if received:
+            self._h11.receive_data(received)
 
     async def next_request(self) -> HttpRequest | None:
         """Head of the next request; None when the client closed or stayed silent.

@@ -7,8 +7,6 @@ Source: https://www.jsonrpc.org/specification. Left out: notifications from clie
 and are not executed, as in jsonrpsee.
 """
 
-from dataclasses import dataclass
-
 import msgspec
 
 from rpc.ports import Json
@@ -41,8 +39,7 @@ class RpcError(Exception):
         self.data = data
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One call. `params` is decoded JSON: a list, an object, or None when absent."""
 
     id: bytes
@@ -69,6 +66,8 @@ _decode_params = msgspec.json.Decoder().decode
 
 def is_batch(message: bytes | bytearray) -> bool:
     """Whether the message is a JSON array."""
+    if message[:1] == b"{":
+        return False
     return message.lstrip(_WHITESPACE)[:1] == b"["
 
 
@@ -95,11 +94,9 @@ def parse_request(message: bytes | bytearray) -> Request | None:
     request_id = bytes(envelope.id)
     if not request_id:
         return None
-    if not _is_id(request_id):
+    if not (request_id.isdigit() or _is_id(request_id)):
         raise BadRequest(INVALID_REQUEST, "Invalid request", NULL_ID)
-    if envelope.jsonrpc != "2.0":
-        raise BadRequest(INVALID_REQUEST, "Invalid request", request_id)
-    if not _is_params(params):
+    if envelope.jsonrpc != "2.0" or not _is_params(params):
         raise BadRequest(INVALID_REQUEST, "Invalid request", request_id)
     return Request(request_id, envelope.method, params)
 
@@ -130,12 +127,11 @@ def encode_error(request_id: bytes, error: RpcError) -> bytes:
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (request_id, _encode(fields))
 
 
-def encode_notification(method: str, subscription: str, value: bytes) -> bytes:
-    """A notification of a subscription with an encoded result."""
-    return b'{"jsonrpc":"2.0","method":"%b","params":{"subscription":"%b","result":%b}}' % (
+def open_notification(method: str, subscription: str) -> bytes:
+    """A notification of a subscription up to its result, which `}}` follows."""
+    return b'{"jsonrpc":"2.0","method":"%b","params":{"subscription":"%b","result":' % (
         method.encode(),
         subscription.encode(),
-        value,
     )
 
 

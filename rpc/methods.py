@@ -12,10 +12,10 @@ Unsafe methods are listed but answer as polkadot-sdk does when they are denied.
 import inspect
 import types
 import typing
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from rpc.connection import Call
 from rpc.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, RpcError
@@ -23,7 +23,7 @@ from rpc.params import as_list
 from rpc.ports import Json, Node
 from rpc.subscriptions import Sink
 
-Handler: TypeAlias = "Callable[..., Json | Awaitable[Json]]"
+Handler: TypeAlias = "Callable[..., Json | Coroutine[Any, Any, Json]]"
 SubscriptionHandler = Callable[..., Awaitable[None] | None]
 Decoder = Callable[[object], object]
 
@@ -172,17 +172,17 @@ def subscription(
     return register
 
 
-async def call_method(entry: Method, node: Node, call: Call, params: object) -> Json:
-    """Decode the parameters and run a method."""
+def call_method(
+    entry: Method, node: Node, call: Call | None, params: object
+) -> "Json | Coroutine[Any, Any, Json]":
+    """Decode the parameters and run a method; one that may wait gives a coroutine.
+
+    `call` is for methods that keep something for their connection.
+    """
     values = decode_parameters(entry.parameters, params)
-    result = (
-        entry.handler(node, call, *values)
-        if entry.is_of_connection
-        else entry.handler(node, *values)
-    )
-    if isinstance(result, Awaitable):
-        return await result
-    return result
+    if call is not None:
+        return entry.handler(node, call, *values)
+    return entry.handler(node, *values)
 
 
 async def call_subscription(entry: Subscription, node: Node, sink: Sink, params: object) -> None:
@@ -194,6 +194,8 @@ async def call_subscription(entry: Subscription, node: Node, sink: Sink, params:
 
 def decode_parameters(parameters: Sequence[Parameter], params: object) -> list[object]:
     """Values for the parameters. Raises `RpcError` that names the wrong one."""
+    if not parameters:
+        return []
     given = _by_position(parameters, params)
     values: list[object] = []
     for position, parameter in enumerate(parameters):

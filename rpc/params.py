@@ -26,7 +26,8 @@ def decode_hex(value: object) -> bytes:
     if not isinstance(value, str):
         raise ValueError("expected a hex string")
     digits = value[2:] if value[:2] in ("0x", "0X") else value
-    if not digits.isascii() or any(character.isspace() for character in digits):
+    # `fromhex` alone would skip white space.
+    if not (digits.isascii() and digits.isalnum()) and digits:
         raise ValueError("not a hex string")
     if len(digits) % 2:
         raise ValueError("hex string with an odd number of digits")

@@ -4,9 +4,8 @@ Read this first: `Server.run` listens, `_serve` routes the requests of a connect
 client can do wrong ends in a status, an error object or a closed connection, never in the node.
 """
 
-import errno
 import logging
-from collections.abc import Sequence
+from functools import partial
 
 import trio
 from trio import TaskStatus
@@ -28,13 +27,17 @@ from rpc.access import Access
 from rpc.config import RpcConfig
 from rpc.http import Disconnected, Headers, HttpConnection, HttpError, HttpRequest
 from rpc.jsonrpc import encode_value
+from rpc.listener import ClientSocket, accept_clients, open_listeners, port_of
 from rpc.methods import Method, Registry
 from rpc.openrpc import describe
 from rpc.ports import Json, Node
-from rpc.session import Services, Session
+from rpc.readiness import Readiness
+from rpc.session import Reply, Services, Session
 from rpc.stats import RpcStats
 from rpc.subscriptions import ChainFeed
 from rpc.system import health_json
+from rpc.usual_http import UsualHttp
+from rpc.watch import Watch
 from rpc.websocket import WebSocketConnection
 
 NAMESPACES = (
@@ -50,20 +53,9 @@ NAMESPACES = (
     dret,
 )
 ARCHIVE = (archive,)  # only a node that keeps every state serves these
-BACKLOG = 128  # connections waiting to be accepted: a burst of as many as may be open
+REFUSALS_MAX = 64  # clients told at once that there are too many; more are closed without a word
 
 logger = logging.getLogger("rpc")
-
-
-class PortInUse(Exception):
-    """Another process listens on the port."""
-
-    def __init__(self, host: str, port: int, flag: str) -> None:
-        super().__init__(
-            f"Port {port} on {host} is in use by another process. "
-            f"Stop it, or pass {flag} {port + 1}."
-        )
-        self.port = port
 
 
 class Server:
@@ -74,6 +66,8 @@ class Server:
         self.port = config.port
         self._config = config
         self._access = Access(config)
+        self._watch = Watch()
+        self._refusals = 0
         namespaces = NAMESPACES + ARCHIVE if node.is_archive else NAMESPACES
         registry = Registry(namespaces)
         registry.add(_discovery(registry))
@@ -81,19 +75,38 @@ class Server:
 
     async def run(self, task_status: TaskStatus["Server"] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled. Raises `PortInUse`. Started once connections are accepted."""
-        listeners = await open_listeners(self._config.host, self._config.port, "--rpc-port")
+        config = self._config
+        listeners = await open_listeners(
+            config.host, config.port, "--rpc-port", config.limits.connections_max
+        )
         self.port = port_of(listeners[0])
+        readiness = Readiness()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._services.feed.run)
-            await nursery.start(trio.serve_listeners, self._serve, listeners)
+            nursery.start_soon(self._watch.run)
+            nursery.start_soon(readiness.run)
+            for listener in listeners:
+                take = partial(self._take, nursery)
+                nursery.start_soon(accept_clients, listener, readiness, take)
             task_status.started(self)
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
-        connection = HttpConnection(stream, self._config.timeouts)
-        self.stats.connections += 1
+    def _take(self, nursery: trio.Nursery, stream: ClientSocket) -> None:
+        """A client connected: serve it, or refuse it when there are too many."""
+        if self.stats.connections < self._config.limits.connections_max:
+            self.stats.connections += 1
+            nursery.start_soon(self._serve, stream)
+            return
+        self.stats.rejected["connections"] += 1
+        if self._refusals < REFUSALS_MAX:
+            self._refusals += 1
+            nursery.start_soon(self._turn_away, stream)
+        else:
+            stream.close()
+
+    async def _serve(self, stream: ClientSocket) -> None:
         try:
             async with stream:
-                await self._serve_requests(connection)
+                await self._serve_requests(stream)
         except Disconnected:
             pass  # there is nobody left to tell
         except Exception:
@@ -101,24 +114,47 @@ class Server:
         finally:
             self.stats.connections -= 1
 
-    async def _serve_requests(self, connection: HttpConnection) -> None:
+    async def _turn_away(self, stream: ClientSocket) -> None:
+        connection = HttpConnection(stream, self._config.timeouts)
         try:
-            if self.stats.connections > self._config.limits.connections_max:
-                self.stats.rejected["connections"] += 1
-                raise HttpError(429, "Too many connections. Please try again later.")
-            while True:
-                request = await connection.next_request()
-                if request is None:
-                    return
-                self._check(request)
-                if request.is_upgrade:
-                    await self._serve_websocket(connection, request)
-                    return
-                await self._answer(connection, request)
-                if not connection.can_go_on:
-                    return
-        except HttpError as error:
-            await connection.refuse(error)
+            async with stream:
+                text = "Too many connections. Please try again later."
+                await connection.refuse(HttpError(429, text))
+        except Disconnected:
+            pass  # it did not wait to be told
+        finally:
+            self._refusals -= 1
+
+    async def _serve_requests(self, stream: ClientSocket) -> None:
+        """Usual requests without a parser, and from the first unusual one on with h11."""
+        session = Session(self._services, "http", self._access.allows_unsafe)
+        usual = UsualHttp(stream, session, self._access, self._config, self._watch)
+        try:
+            received = await usual.run()
+            if received is None:
+                return
+            connection = HttpConnection(stream, self._config.timeouts, received)
+            try:
+                if usual.is_late:
+                    self.stats.rejected["timeout"] += 1
+                    raise HttpError(408, "The request took too long to arrive.")
+                await self._serve_unusual(connection, stream, session)
+            except HttpError as error:
+                await connection.refuse(error)
+        finally:
+            session.close()
+
+    async def _serve_unusual(
+        self, connection: HttpConnection, stream: ClientSocket, session: Session
+    ) -> None:
+        while (request := await connection.next_request()) is not None:
+            self._check(request)
+            if request.is_upgrade:
+                await self._serve_websocket(connection, stream, request)
+                return
+            await self._answer(connection, request, session)
+            if not connection.can_go_on:
+                return
 
     def _check(self, request: HttpRequest) -> None:
         if not self._access.allows_host(request.header("host")):
@@ -128,16 +164,24 @@ class Server:
             self.stats.rejected["origin"] += 1
             raise HttpError(403, "This Origin may not call; see --rpc-cors.")
 
-    async def _serve_websocket(self, connection: HttpConnection, request: HttpRequest) -> None:
+    async def _serve_websocket(
+        self, connection: HttpConnection, stream: ClientSocket, request: HttpRequest
+    ) -> None:
         websocket = WebSocketConnection(
-            connection.stream, self._services, self._config.timeouts, self._access.allows_unsafe
+            stream,
+            self._services,
+            self._config.timeouts,
+            self._access.allows_unsafe,
+            self._watch,
         )
         await websocket.run(request, connection.unread)
 
-    async def _answer(self, connection: HttpConnection, request: HttpRequest) -> None:
+    async def _answer(
+        self, connection: HttpConnection, request: HttpRequest, session: Session
+    ) -> None:
         cors = self._cors_headers(request)
         if request.method == "POST":
-            await self._answer_call(connection, request, cors)
+            await self._answer_call(connection, request, session, cors)
             return
         if request.method not in ("GET", "OPTIONS"):
             raise HttpError(405, "Used HTTP Method is not allowed. POST or GET is required.")
@@ -151,7 +195,11 @@ class Server:
             raise HttpError(404, "Nothing here. POST JSON-RPC, or open a WebSocket.")
 
     async def _answer_call(
-        self, connection: HttpConnection, request: HttpRequest, cors: Headers
+        self,
+        connection: HttpConnection,
+        request: HttpRequest,
+        session: Session,
+        cors: Headers,
     ) -> None:
         content_type = (request.header("content-type") or "").partition(";")[0]
         if content_type.strip().lower() != "application/json":
@@ -165,9 +213,8 @@ class Server:
             elif error.status == 408:
                 self.stats.rejected["timeout"] += 1
             raise
-        session = Session(self._services, "http", self._access.allows_unsafe)
-        reply = await session.answer(body)
-        session.close()
+        answer = session.answer(body)
+        reply = answer if isinstance(answer, Reply) else await answer
         await connection.respond(200, reply.message or b"", headers=cors)
 
     def _health(self, path: str) -> tuple[int, bytes]:
@@ -199,19 +246,3 @@ PREFLIGHT: Headers = (
     ("access-control-allow-headers", "content-type"),
     ("access-control-max-age", "86400"),
 )
-
-
-async def open_listeners(host: str, port: int, flag: str) -> Sequence[trio.SocketListener]:
-    """Listen on TCP. Raises `PortInUse`, which advises another value for `flag`."""
-    try:
-        return await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise PortInUse(host, port, flag) from None
-        raise
-
-
-def port_of(listener: trio.SocketListener) -> int:
-    """The port a listener was given."""
-    address: tuple[str, int] = listener.socket.getsockname()[:2]
-    return address[1]

@@ -5,8 +5,9 @@ opened; the transport sends the reply and then opens them, so a reply always com
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 import trio
 
@@ -102,13 +103,18 @@ class Session:
         self.connection = Connection(services.feed, start)
         self._sinks: dict[str, Sink] = {}
 
-    async def answer(self, message: bytes | bytearray) -> Reply:
-        """Reply to one message. Never raises for what the message holds."""
+    def answer(self, message: bytes | bytearray) -> "Reply | Coroutine[Any, Any, Reply]":
+        """Reply to one message: at once, or by a coroutine when it has to wait for something.
+
+        Never raises for what the message holds.
+        """
         reply = Reply(None)
         if is_batch(message):
-            reply.message = await self._answer_batch(message, reply)
-        else:
-            reply.message = await self._answer_one(message, reply)
+            return self._answer_batch(message, reply)
+        answer = self._answer_one(message, reply)
+        if isinstance(answer, Coroutine):
+            return _fill(reply, answer)
+        reply.message = answer
         return reply
 
     def close(self) -> None:
@@ -122,10 +128,11 @@ class Session:
         """Where heads come from."""
         return self._services.feed
 
-    def notify(self, message: bytes) -> None:
-        """Send a notification; only sinks of this session call it."""
+    @property
+    def notify(self) -> Callable[[bytes], None]:
+        """Sends a notification; only sinks of this session call it."""
         assert self._notify is not None, "a session without notifications opened a subscription"
-        self._notify(message)
+        return self._notify
 
     async def deliver(self, message: bytes) -> None:
         """Send a notification, waiting for room; only tasks of this session's sinks call it."""
@@ -142,7 +149,11 @@ class Session:
         self._sinks.pop(sink.id, None)
         sink.close()
 
-    async def _answer_batch(self, message: bytes | bytearray, whole: Reply) -> bytes | None:
+    async def _answer_batch(self, message: bytes | bytearray, whole: Reply) -> Reply:
+        whole.message = await self._answer_parts(message, whole)
+        return whole
+
+    async def _answer_parts(self, message: bytes | bytearray, whole: Reply) -> bytes | None:
         limits = self._services.limits
         try:
             parts = split_batch(message)
@@ -154,7 +165,8 @@ class Session:
         replies: list[bytes] = []
         size = 2
         for part in parts:
-            reply = await self._answer_one(part, whole)
+            answer = self._answer_one(part, whole)
+            reply = await answer if isinstance(answer, Coroutine) else answer
             # Handlers seldom wait, and a long batch must not hold the node.
             await trio.lowlevel.checkpoint()
             if reply is None:
@@ -170,59 +182,67 @@ class Session:
                 return encode_error(NULL_ID, too_big)
         return b"[%b]" % b",".join(replies) if replies else None
 
-    async def _answer_one(self, message: bytes | bytearray, reply: Reply) -> bytes | None:
+    def _answer_one(
+        self, message: bytes | bytearray, reply: Reply
+    ) -> "bytes | Coroutine[Any, Any, bytes] | None":
         try:
             request = parse_request(message)
         except BadRequest as error:
             return encode_error(error.request_id, error)
         if request is None:
             return None
-        stats = self._services.stats
         label = UNKNOWN_METHOD
         try:
             entry = self._services.registry.find(request.method)
             label = request.method
-            stats.calls_started[self._protocol, label] += 1
-            value = await self._execute(entry, request, reply)
-        except RpcError as error:
-            stats.calls_finished[self._protocol, label, True] += 1
-            return encode_error(request.id, error)
-        stats.calls_finished[self._protocol, label, False] += 1
-        return encode_result(request.id, value)
+            self._services.stats.calls_started[self._protocol, label] += 1
+            value = self._call(entry, request, reply)
+            if isinstance(value, Coroutine):
+                return self._answer_later(value, request, label)
+            return self._succeed(value, request, label)
+        except Exception as error:
+            return self._fail(error, request, label)
 
-    async def _execute(
-        self, entry: Method | Subscription | Unsubscription, request: Request, reply: Reply
+    async def _answer_later(
+        self, pending: "Coroutine[Any, Any, Json]", request: Request, label: str
     ) -> bytes:
         try:
-            with trio.fail_after(CALL_SECONDS_MAX):
-                value = encode_value(await self._call(entry, request, reply))
-        except RpcError:
-            raise
-        except trio.TooSlowError:
+            with trio.CancelScope(relative_deadline=CALL_SECONDS_MAX):
+                return self._succeed(await pending, request, label)
             text = f"no answer within {CALL_SECONDS_MAX} s"
-            raise RpcError(INTERNAL_ERROR, "Internal error", text) from None
-        except Exception:
-            # A method that fails must not take a validator down; clients learn no internals.
-            logger.exception("method %s failed", request.method)
-            raise RpcError(INTERNAL_ERROR, "Internal error") from None
+            raise RpcError(INTERNAL_ERROR, "Internal error", text)
+        except Exception as error:
+            return self._fail(error, request, label)
+
+    def _succeed(self, value: Json, request: Request, label: str) -> bytes:
+        encoded = encode_value(value)
         limit = self._services.limits.response_bytes_max
-        if len(value) > limit:
+        if len(encoded) > limit:
             data = f"Exceeded max limit of {limit}"
             raise RpcError(OVERSIZED_RESPONSE, "Response is too big", data)
-        return value
+        self._services.stats.calls_finished[self._protocol, label, False] += 1
+        return encode_result(request.id, encoded)
 
-    async def _call(
+    def _fail(self, error: Exception, request: Request, label: str) -> bytes:
+        if not isinstance(error, RpcError):
+            # A method that fails must not take a validator down; clients learn no internals.
+            logger.error("method %s failed", request.method, exc_info=error)
+            error = RpcError(INTERNAL_ERROR, "Internal error")
+        self._services.stats.calls_finished[self._protocol, label, True] += 1
+        return encode_error(request.id, error)
+
+    def _call(
         self, entry: Method | Subscription | Unsubscription, request: Request, reply: Reply
-    ) -> Json:
+    ) -> "Json | Coroutine[Any, Any, Json]":
         if isinstance(entry, Method):
             if entry.is_unsafe and not self._allows_unsafe:
                 text = "RPC call is unsafe to be called externally"
                 raise RpcError(METHOD_NOT_FOUND, text)
-            call = Call(self.connection, reply.after)
-            return await call_method(entry, self._services.node, call, request.params)
+            call = Call(self.connection, reply.after) if entry.is_of_connection else None
+            return call_method(entry, self._services.node, call, request.params)
         if isinstance(entry, Unsubscription):
             return self._unsubscribe(entry, request.params)
-        return await self._subscribe(entry, request.params, reply)
+        return self._subscribe(entry, request.params, reply)
 
     async def _subscribe(self, entry: Subscription, params: object, reply: Reply) -> Json:
         limits = self._services.limits
@@ -256,3 +276,8 @@ class Session:
         elif entry.refuses_unknown:
             raise RpcError(INVALID_PARAMS, "Invalid params", "no such subscription")
         return None if entry.gives_null else is_ours
+
+
+async def _fill(reply: Reply, answer: "Coroutine[Any, Any, bytes]") -> Reply:
+    reply.message = await answer
+    return reply

@@ -1,14 +1,16 @@
 """JSON-RPC over a WebSocket (RFC 6455): one connection from upgrade to close.
 
-Three tasks share it: the reader takes messages in and starts a call for each, the writer empties
-the outbox, the keeper asks a silent client for a sign of life. Calls run side by side and are
-answered in any order. A client that does not read stops being read; one that does not take
-notifications is cut.
+One task reads messages and answers them. A call that has to wait keeps its task, and another one
+reads on (see `rpc.side_by_side`); so calls run side by side and are answered in any order. Replies
+and notifications are sent at once while the client takes them; what it does not take goes through
+the bounded outbox, which a task empties. A client whose outbox is full of replies is not read; one
+that does not take its notifications is cut.
 
 Left out: subprotocols and compression, which no Substrate client asks for.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import trio
 import wsproto
@@ -18,13 +20,17 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import RemoteProtocolError
 
 from rpc.config import Limits, Timeouts
-from rpc.http import READ_BYTES, Disconnected, HttpError, HttpRequest, send_slices
-from rpc.session import Services, Session
+from rpc.frames import FrameBuffer, Unusual, Wanting, text_frame
+from rpc.http import Disconnected, HttpError, HttpRequest, send_slices
+from rpc.listener import ClientSocket
+from rpc.session import Reply, Services, Session
+from rpc.side_by_side import run_noticing_waits
 from rpc.subscriptions import Outbox
+from rpc.watch import Watch
 
 WRITE_BYTES = 64 << 10  # frames sent in one call
-
-TEXT_FRAME = 0x81  # final fragment, text
+MESSAGES_PER_TURN = 16  # of one client that sends many at once; then others get a turn
+NEVER = float("inf")
 
 
 class WebSocketConnection:
@@ -32,27 +38,35 @@ class WebSocketConnection:
 
     def __init__(
         self,
-        stream: trio.abc.Stream,
+        stream: ClientSocket,
         services: Services,
         timeouts: Timeouts,
         allows_unsafe: bool,
+        watch: Watch,
     ) -> None:
         self._stream = stream
+        self._send_now = stream.send_now
         self._stats = services.stats
         self._limits: Limits = services.limits
         self._timeouts = timeouts
+        self._watch = watch
         self._protocol = wsproto.WSConnection(wsproto.ConnectionType.SERVER)
+        self._frames = FrameBuffer(self._limits.request_bytes_max)
         self._outbox = Outbox(self._limits.message_buffer)
-        self._calls = trio.Semaphore(self._limits.calls_max)
+        self._calls = 0
+        self._call_ended = trio.lowlevel.ParkingLot()
         self._session = Session(
             services, "ws", allows_unsafe, self._notify, self._deliver, self._start
         )
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
-        self._message = bytearray()
-        self._message_deadline = float("inf")
+        self._fragments = bytearray()
+        self._has_fragments = False
+        self._message_deadline = NEVER
         self._last_heard = trio.current_time()
-        self._is_sending = False
+        self._is_asked = False
+        self._is_direct = True
+        """Whether nothing waits to be sent, so that a frame may be sent at once."""
         self._written = trio.Event()
 
     async def run(self, request: HttpRequest, unread: bytes) -> None:
@@ -62,17 +76,30 @@ class WebSocketConnection:
         """
         await self._accept(request)
         self._stats.sessions_opened += 1
+        self._watch.add(self)
+        self._frames.add(unread)
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     self._nursery = nursery
-                    nursery.start_soon(self._write)
-                    nursery.start_soon(self._keep)
-                    await self._read(unread)
+                    await self._serve()
         finally:
+            self._watch.remove(self)
             self._stats.sessions_closed += 1
             self._session.close()
-            await self._say_goodbye()
+            self._say_goodbye()
+
+    def tick(self, now: float) -> None:
+        """Ping after silence, give up after more of it, or when a message takes too long."""
+        silence = now - self._last_heard
+        if silence >= self._timeouts.silence or now >= self._message_deadline:
+            if not self._scope.cancel_called:
+                self._stats.rejected["timeout"] += 1
+            self._scope.cancel()
+        elif silence >= self._timeouts.ping and not self._is_asked:
+            self._is_asked = True
+            if self._protocol.state is ConnectionState.OPEN:
+                self._send_or_queue(self._protocol.send(ws.Ping()))
 
     async def _accept(self, request: HttpRequest) -> None:
         headers = list(request.headers)
@@ -85,87 +112,147 @@ class WebSocketConnection:
             raise HttpError(400, f"This is no WebSocket upgrade: {error}") from None
         await send_slices(self._stream, data, self._timeouts.send)
 
-    async def _read(self, unread: bytes) -> None:
-        data: bytes | bytearray | None = unread or await self._receive()
-        while data is not None:
-            self._last_heard = trio.current_time()
-            self._protocol.receive_data(bytes(data))
-            for event in self._protocol.events():
-                await self._handle(event)
-            data = await self._receive()
+    async def _serve(self) -> None:
+        """Read and answer until the connection ends, or until a call here has to wait."""
+        turn = 0
+        while (message := await self._next_message()) is not None:
+            while self._calls >= self._limits.calls_max:
+                await self._call_ended.park()
+            answer = self._session.answer(message)
+            if isinstance(answer, Reply) and self._is_direct:
+                self._reply_now(answer)
+            elif await run_noticing_waits(self._reply_later(answer), self._read_on):
+                return  # another task reads
+            turn += 1
+            if turn % MESSAGES_PER_TURN == 0:
+                await trio.lowlevel.checkpoint()
         self._scope.cancel()  # the client went without a closing handshake
 
-    async def _receive(self) -> bytes | bytearray | None:
-        """The next bytes; None at the end of the stream or when a message takes too long."""
+    def _read_on(self) -> None:
+        self._spawn(self._serve)
+
+    async def _next_message(self) -> bytes | bytearray | None:
+        """The next whole message; None at the end of the stream."""
+        while True:
+            frame = self._frames.take(self._has_fragments)
+            if isinstance(frame, bytes):
+                self._message_deadline = NEVER
+                return frame
+            if isinstance(frame, Unusual):
+                message = await self._take_unusual(frame.data)
+                if message is not None:
+                    return message
+                continue
+            if frame is Wanting.TOO_LARGE:
+                await self._refuse_size()
+            if frame is Wanting.REST and self._message_deadline == NEVER:
+                self._message_deadline = trio.current_time() + self._timeouts.body
+            data = await self._receive()
+            if not data:
+                return None
+            self._last_heard = trio.current_time()
+            self._is_asked = False
+            self._frames.add(data)
+
+    async def _receive(self) -> bytes:
+        """The next bytes; none at the end of the stream."""
         try:
-            with trio.move_on_at(self._message_deadline):
-                return await self._stream.receive_some(READ_BYTES) or None
+            return await self._stream.receive_some()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return b""
+
+    async def _take_unusual(self, data: bytes) -> bytearray | None:
+        """Let wsproto look at it. A whole message if this completed one."""
+        self._protocol.receive_data(data)
+        message: bytearray | None = None
+        for event in self._protocol.events():
+            if isinstance(event, ws.TextMessage):
+                message = await self._take_part(event.data.encode(), event.message_finished)
+            elif isinstance(event, ws.BytesMessage):
+                message = await self._take_part(event.data, event.message_finished)
+            elif isinstance(event, ws.Ping):
+                await self._outbox_put(self._protocol.send(event.response()))
+            elif isinstance(event, ws.CloseConnection):
+                # wsproto also gives this event for a broken frame; then the client knows nothing.
+                is_answer = self._protocol.state is ConnectionState.REMOTE_CLOSING
+                await self._finish(event.response(), waits_for_client=not is_answer)
+        if not self._has_fragments:
+            self._message_deadline = NEVER
+        return message
+
+    async def _take_part(self, part: bytes | bytearray, is_last: bool) -> bytearray | None:
+        self._fragments += part
+        self._has_fragments = not is_last
+        if len(self._fragments) > self._limits.request_bytes_max:
+            await self._refuse_size()
+        if not is_last:
+            if self._message_deadline == NEVER:
+                self._message_deadline = trio.current_time() + self._timeouts.body
             return None
-        self._stats.rejected["timeout"] += 1
-        return None
+        message, self._fragments = self._fragments, bytearray()
+        return message
 
-    async def _handle(self, event: ws.Event) -> None:
-        if isinstance(event, ws.TextMessage):
-            await self._take_part(event.data.encode(), event.message_finished)
-        elif isinstance(event, ws.BytesMessage):
-            await self._take_part(event.data, event.message_finished)
-        elif isinstance(event, ws.Ping):
-            await self._outbox.put(self._protocol.send(event.response()))
-        elif isinstance(event, ws.CloseConnection):
-            # wsproto also gives this event for a broken frame; then the client knows nothing yet.
-            is_answer = self._protocol.state is ConnectionState.REMOTE_CLOSING
-            await self._finish(event.response(), waits_for_client=not is_answer)
+    async def _refuse_size(self) -> None:
+        self._stats.rejected["request_size"] += 1
+        text = f"messages may have {self._limits.request_bytes_max} bytes"
+        close = ws.CloseConnection(CloseReason.MESSAGE_TOO_BIG, text)
+        await self._finish(close, waits_for_client=True)
 
-    async def _take_part(self, part: bytes | bytearray, is_last: bool) -> None:
-        self._message += part
-        if len(self._message) > self._limits.request_bytes_max:
-            self._stats.rejected["request_size"] += 1
-            text = f"messages may have {self._limits.request_bytes_max} bytes"
-            close = ws.CloseConnection(CloseReason.MESSAGE_TOO_BIG, text)
-            await self._finish(close, waits_for_client=True)
-        elif is_last:
-            message, self._message = self._message, bytearray()
-            self._message_deadline = float("inf")
-            await self._calls.acquire()
-            self._spawn(lambda: self._answer(message))
-        elif self._message_deadline == float("inf"):
-            self._message_deadline = trio.current_time() + self._timeouts.body
+    def _reply_now(self, reply: Reply) -> None:
+        if reply.message is not None:
+            self._send_or_queue(text_frame(reply.message))
+        reply.follow_up()
 
-    async def _answer(self, message: bytearray) -> None:
+    async def _reply_later(self, answer: "Reply | Coroutine[Any, Any, Reply]") -> None:
+        self._calls += 1
         try:
-            reply = await self._session.answer(message)
+            reply = answer if isinstance(answer, Reply) else await answer
             if reply.message is not None:
-                await self._outbox.put(text_frame(reply.message))
+                await self._outbox_put(text_frame(reply.message))
             reply.follow_up()
         finally:
-            self._calls.release()
+            self._calls -= 1
+            self._call_ended.unpark()
+
+    def _send_or_queue(self, frame: bytes) -> bool:
+        """Send now if nothing is queued before it, else queue. False when the queue is full."""
+        if self._is_direct:
+            try:
+                sent = self._send_now(frame)
+            except trio.BrokenResourceError:
+                self._scope.cancel()
+                return True
+            if sent == len(frame):
+                return True
+            frame = frame[sent:]
+        is_queued = self._outbox.offer(frame)
+        self._write_soon()
+        return is_queued
+
+    async def _outbox_put(self, frame: bytes) -> None:
+        """Send now, or as soon as the outbox has room."""
+        if self._is_direct:
+            self._send_or_queue(frame)
+        else:
+            await self._outbox.put(frame)
+
+    def _write_soon(self) -> None:
+        if self._is_direct:
+            self._is_direct = False
+            self._spawn(self._write)
 
     async def _write(self) -> None:
-        while frames := await self._outbox.take(WRITE_BYTES):
-            self._is_sending = True
+        """Send what is queued, then end."""
+        while frames := self._outbox.take(WRITE_BYTES):
             try:
                 await send_slices(self._stream, b"".join(frames), self._timeouts.send)
             except Disconnected:
                 self._scope.cancel()
                 return
-            self._is_sending = False
-        self._written.set()
-
-    async def _keep(self) -> None:
-        """Ping after silence, give up after more of it. Sleeps until the next of the two."""
-        while True:
-            await trio.sleep_until(self._last_heard + self._timeouts.ping)
-            silence = trio.current_time() - self._last_heard
-            if silence < self._timeouts.ping:
-                continue
-            if self._protocol.state is ConnectionState.OPEN:
-                self._outbox.offer(self._protocol.send(ws.Ping()))
-            await trio.sleep_until(self._last_heard + self._timeouts.silence)
-            if trio.current_time() - self._last_heard >= self._timeouts.silence:
-                self._stats.rejected["timeout"] += 1
-                self._scope.cancel()
-                return
+        if self._outbox.is_closed:
+            self._written.set()
+        else:
+            self._is_direct = True
 
     async def _finish(self, close: ws.CloseConnection, waits_for_client: bool) -> None:
         """Send what is queued and a closing frame, then stop; bounded in time.
@@ -174,6 +261,7 @@ class WebSocketConnection:
         what it still sends is thrown away until it closes too.
         """
         self._outbox.close(self._protocol.send(close))
+        self._write_soon()
         with trio.move_on_after(self._timeouts.close):
             await self._written.wait()
             while waits_for_client and await self._receive():
@@ -181,24 +269,24 @@ class WebSocketConnection:
         self._scope.cancel()
         await trio.lowlevel.checkpoint()
 
-    async def _say_goodbye(self) -> None:
+    def _say_goodbye(self) -> None:
         """When the server stops: a closing frame, unless a frame is half sent."""
-        if self._is_sending or self._protocol.state is not ConnectionState.OPEN:
+        if not self._is_direct or self._protocol.state is not ConnectionState.OPEN:
             return
-        frame = self._protocol.send(ws.CloseConnection(CloseReason.GOING_AWAY))
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + self._timeouts.close):
-            try:
-                await self._stream.send_all(frame)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                return
+        try:
+            self._stream.send_now(self._protocol.send(ws.CloseConnection(CloseReason.GOING_AWAY)))
+        except trio.BrokenResourceError:
+            return
 
     def _notify(self, message: bytes) -> None:
-        if not self._outbox.offer(text_frame(message)) and not self._scope.cancel_called:
+        if self._send_or_queue(text_frame(message)) or self._outbox.is_closed:
+            return
+        if not self._scope.cancel_called:
             self._stats.slow_consumers_dropped += 1
             self._scope.cancel()
 
     async def _deliver(self, message: bytes) -> None:
-        await self._outbox.put(text_frame(message))
+        await self._outbox_put(text_frame(message))
 
     def _start(self, job: Callable[[], Awaitable[None]]) -> None:
         self._spawn(job)
@@ -206,13 +294,3 @@ class WebSocketConnection:
     def _spawn(self, job: Callable[[], Awaitable[None]]) -> None:
         assert self._nursery is not None, "a call before the connection was accepted"
         self._nursery.start_soon(job)
-
-
-def text_frame(payload: bytes) -> bytes:
-    """A text message in one unmasked frame. Building it here costs a third of wsproto's way."""
-    size = len(payload)
-    if size < 126:
-        return bytes((TEXT_FRAME, size)) + payload
-    if size < 1 << 16:
-        return bytes((TEXT_FRAME, 126)) + size.to_bytes(2, "big") + payload
-    return bytes((TEXT_FRAME, 127)) + size.to_bytes(8, "big") + payload

@@ -8,7 +8,7 @@ import trio
 
 from node.metrics import Instruments, MetricsServer, Reading
 from node.port_holder import describe_taken
-from rpc.server import PortInUse
+from rpc.listener import PortInUse
 from rpc.stats import RpcStats
 
 READING = Reading(

@@ -55,7 +55,7 @@ class WsClient:
         await self.stream.send_all(self.protocol.send(ws.TextMessage(data=text)))
 
     async def receive(self) -> Any:
-        """The next message. Raises `Closed`."""
+        """The next message, None for a pong. Raises `Closed`."""
         while not self.inbox:
             try:
                 data = await self.stream.receive_some()
@@ -72,7 +72,7 @@ class WsClient:
                     await self.stream.send_all(self.protocol.send(event.response()))
                 elif isinstance(event, ws.Pong):
                     self.pongs.append(bytes(event.payload))
-                    return None
+                    self.inbox.append(None)
                 elif isinstance(event, ws.CloseConnection):
                     raise Closed(event.code)
         return self.inbox.pop(0)

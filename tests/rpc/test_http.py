@@ -9,8 +9,9 @@ import trio
 import trio.testing
 
 from rpc.config import Limits, RpcConfig, Timeouts
+from rpc.listener import PortInUse
 from rpc.ports import Health
-from rpc.server import PortInUse, Server
+from rpc.server import Server
 from tests.rpc.client import Running, parse_response, read_all, running
 from tests.rpc.fake_node import FakeNode
 

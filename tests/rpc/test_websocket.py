@@ -11,7 +11,7 @@ import trio.testing
 import wsproto.events as ws
 
 from rpc.config import Limits, RpcConfig
-from rpc.websocket import text_frame
+from rpc.frames import text_frame
 from tests.rpc.client import Closed, Running, WsClient, running
 from tests.rpc.fake_node import FakeNode
 
