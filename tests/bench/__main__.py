@@ -1,12 +1,14 @@
 """All benchmarks in one run."""
 
-from tests.bench import block_import, clearing
+from tests.bench import block_import, clearing, codec, rpc
 
 
 def main() -> None:
     """Run them."""
     clearing.run()
     block_import.run()
+    codec.run()
+    rpc.run()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from consensus.events import Verdict
 from devnet.dataset import BUNDLED
 from devnet.scenario import DRT, PRODUCTION, load_scenario
 from node.chain import Chain
+from node.chain_spec import ChainSpec
 from node.database import Database
 from runtime.primitives.aura import ENGINE_ID, PreDigest
 from runtime.primitives.block import Digest, Header, PreRuntime
@@ -40,6 +41,7 @@ NANO = 1_000_000_000
 class Bench:
     """A chain on disk with one block that is not imported yet."""
 
+    spec: ChainSpec
     database: Database
     runtime: Runtime
     genesis: dict[bytes, bytes]
@@ -65,7 +67,7 @@ class Bench:
             for i, pair in enumerate(pairs)
         ]
         header, extrinsics = build(chain, transfers)
-        return cls(database, runtime, genesis, chain, header, extrinsics, payloads)
+        return cls(spec, database, runtime, genesis, chain, header, extrinsics, payloads)
 
     def reopen(self) -> None:
         """Forget everything but what is on disk."""
