@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: setup devnet test lint unit-live unit-governance unit-clients unit-fast nojit soak-consensus soak-auction bench lock clean setup-test setup-clients
+.PHONY: setup devnet test lint unit-live unit-governance unit-clients unit-fast nojit soak-consensus soak-auction bench bench-peers lock clean setup-test setup-clients
 
 # The first Python 3.11 or 3.12 that really starts (a shim of another version does not).
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
@@ -113,12 +113,24 @@ soak-auction: setup-test
 bench: setup-test
 	$(BIN)/python -m tests.bench
 
+# Beside other markets' clearing, which has an environment of its own.
+bench-peers: setup-test $(VENV)-peers/.installed
+	$(BIN)/python -m tests.bench.peers $(VENV)-peers/bin/python
+
+$(VENV)-peers/.installed: requirements/peers.txt | $(VENV)/.python
+	@echo "setup: pymarket and assume-framework (hashed lock)"
+	@$(BIN)/python -m venv --clear $(VENV)-peers
+	@for name in build peers; do \
+		$(VENV)-peers/bin/python -m pip --disable-pip-version-check --quiet --no-input install \
+			--require-hashes --no-deps --no-build-isolation -r requirements/$$name.txt || exit 1; done
+	@touch $@
+
 lock: setup-test
-	for name in build runtime test cyscale; do \
+	for name in build runtime test cyscale peers; do \
 		$(BIN)/uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate \
 			--no-emit-index-url --no-emit-find-links --no-config \
 			--override requirements/overrides.txt requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 	$(BIN)/python -m tests.clients lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-cyscale tests/clients/node_modules .cache .devnet .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build
+	rm -rf $(VENV) $(VENV)-cyscale $(VENV)-peers tests/clients/node_modules .cache .devnet .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build

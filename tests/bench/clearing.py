@@ -1,66 +1,116 @@
-"""Clearing of 100 000 orders against np.argsort of their prices."""
+"""Clearing of a million orders against np.argsort of their prices, and small books against HiGHS.
+
+CPU time, medians of rounds taken in turns. A whole clearing counts: bounds checked, fills written.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from time import process_time
 
 import numpy as np
 
-from runtime.kernels.auction import OrderArrays, TreeArrays, clear
+from runtime.kernels.auction import clear
+from tests.bench.instances import Instance, congested, on_one_bus, region, split_large
 from tests.bench.rounds import medians, show
+from tests.oracles import auction_lp
+from tests.oracles.auction_reference import Book, Tree
 
-ORDERS = 100_000
-FEEDERS, SUBSTATIONS = 800, 8
+ORDERS = 1_000_000
+ROUNDS = 9
+REPEATED = 50
+"""How often a small book is cleared: a clock's step is as long as one clearing."""
+
+ARGSORT = "np.argsort"
 
 
-def single_bus() -> tuple[TreeArrays, OrderArrays]:
-    """All orders at one bus, half of them bids."""
-    return TreeArrays.of([0], [0], [0], [0], [0]), book(np.zeros(ORDERS, np.int64))
+def one_bus() -> None:
+    """Selection on one bus."""
+    instance = on_one_bus(congested(ORDERS, 100, 10))
+    against_argsort("one bus", {"clearing": (instance, 0.12)})
 
 
-def region(capacity_wh: int) -> tuple[TreeArrays, OrderArrays]:
-    """A region of 800 feeders below 8 substations; orders stand at feeders.
-
-    Every other feeder has four times as many bids as offers, the rest the reverse, so that most of
-    what is traded crosses the region.
-    """
-    buses = 1 + SUBSTATIONS + FEEDERS
-    number = np.arange(buses, dtype=np.int64)
-    parent = np.where(number <= SUBSTATIONS, 0, 1 + number % SUBSTATIONS)
-    is_feeder = number > SUBSTATIONS
-    capacity = np.where(is_feeder, capacity_wh, 70 * capacity_wh)
-    tree = TreeArrays(
-        parent,
-        capacity,
-        capacity,
-        np.where(is_feeder, 25_000, 8_000),
-        np.where(is_feeder, 30_000, 20_000),
+def trees() -> None:
+    """Congested trees."""
+    against_argsort(
+        "trees, half of the leaves at capacity",
+        {
+            f"{1 + middles + leaves:,} buses": (congested(ORDERS, leaves, middles), 1.2)
+            for leaves, middles in ((100, 10), (1_000, 31), (10_000, 100))
+        },
     )
-    generator = np.random.default_rng(2)
-    bus = generator.integers(1 + SUBSTATIONS, buses, ORDERS)
-    return tree, book(bus, bids_in_ten=np.where(bus % 2 == 0, 2, 8))
 
 
-def book(bus: np.ndarray, bids_in_ten: np.ndarray | int = 5) -> OrderArrays:
-    """Bids from 0.08 to 0.30 per kWh, offers from 0.05 to 0.20, up to 2 kWh."""
-    generator = np.random.default_rng(1)
-    isbid = (generator.integers(0, 10, ORDERS) < bids_in_ten).astype(np.int64)
-    price = np.where(
-        isbid == 1,
-        generator.integers(80_000, 300_000, ORDERS),
-        generator.integers(50_000, 200_000, ORDERS),
+def regions() -> None:
+    """A million homes."""
+    for interval, name in ((48, "noon"), (76, "19:00")):
+        instance = split_large(region(1_000_000, interval))
+        buses = instance.tree.parent.size
+        against_argsort(
+            f"a region of 1,000,000 homes, {buses:,} buses, {name}", {"clearing": (instance, 2.3)}
+        )
+
+
+def against_argsort(title: str, instances: dict[str, tuple[Instance, float]]) -> None:
+    """Clear each instance; print its ratio to sorting the prices of the first, and its target."""
+    (first, _), *_ = instances.values()
+    prices = first.orders.price
+    tasks: dict[str, Callable[[], object]] = {
+        ARGSORT: lambda: np.argsort(prices),
+        "np.sort": lambda: np.sort(prices),
+    }
+    for name, (instance, _) in instances.items():
+        tasks[name] = partial(clear, *instance, 0)
+    found = medians(tasks, ROUNDS, clock=process_time)
+    targets = {name: target for name, (_, target) in instances.items()}
+    show(f"Clearing of {prices.size:,} orders on {title}", found, ARGSORT, targets)
+
+
+def against_highs() -> None:
+    """The linear program, without building it, against the exact clearing."""
+    for name, instance in (
+        ("one bus", on_one_bus(split_large(region(1_000, 48)))),
+        ("a feeder region", split_large(region(1_000, 48))),
+        ("a larger one", split_large(region(10_000, 48))),
+    ):
+        tree, orders = instance
+        solver = auction_lp.program(*plain(instance))
+
+        def solve(solver: auction_lp.Solver = solver) -> None:
+            solver.clearSolver()
+            solver.run()
+
+        def clear_often(instance: Instance = instance) -> None:
+            for _ in range(REPEATED):
+                clear(*instance, 0)
+
+        found = medians({"clearing": clear_often, "HiGHS": solve}, 3, clock=process_time)
+        found["clearing"] /= REPEATED
+        show(f"{orders.bus.size:,} orders on {name}, {tree.parent.size} buses", found, "clearing")
+
+
+def plain(instance: Instance) -> tuple[Tree, Book]:
+    """An instance as the oracles take it."""
+    tree, orders = instance
+    return (
+        Tree(
+            tree.parent.tolist(),
+            tree.cap_up.tolist(),
+            tree.cap_down.tolist(),
+            tree.loss_ppm.tolist(),
+            tree.tariff.tolist(),
+        ),
+        Book(
+            orders.bus.tolist(),
+            orders.price.tolist(),
+            orders.qty.tolist(),
+            orders.isbid.tolist(),
+        ),
     )
-    return OrderArrays(bus, price, generator.integers(10, 2_000, ORDERS), isbid)
 
 
 def run() -> None:
     """Measure and print."""
-    bus, tight, ample = single_bus(), region(10_000), region(10_000_000)
-    prices = bus[1].price
-    found = medians(
-        {
-            "np.argsort": lambda: np.argsort(prices),
-            "np.argsort stable": lambda: np.argsort(prices, kind="stable"),
-            "clearing, one bus": lambda: clear(*bus, 0),
-            "clearing, 809 buses, congested": lambda: clear(*tight, 0),
-            "clearing, 809 buses, uncongested": lambda: clear(*ample, 0),
-        },
-        rounds=31,
-    )
-    show(f"Clearing of {ORDERS:,} orders", found, "np.argsort")
+    one_bus()
+    trees()
+    regions()
+    against_highs()

@@ -20,8 +20,22 @@ class Optimum(NamedTuple):
     """All fills and all that is sent over edges, summed."""
 
 
+Solver = highspy.Highs
+
+
 def optimum(tree: Tree, book: Book) -> Optimum:
     """Greatest welfare in nano: value to bidders, less cost to offerers, less tariffs."""
+    if not book.bus and len(tree.parent) == 1:
+        return Optimum(0.0, 0.0)  # HiGHS calls a program without columns empty, not optimal
+    solver = program(tree, book)
+    solver.run()
+    assert solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
+    flows = float(sum(solver.getSolution().col_value))
+    return Optimum(float(solver.getInfo().objective_function_value), flows)
+
+
+def program(tree: Tree, book: Book) -> Solver:
+    """The program, ready to be solved."""
     orders, buses = len(book.bus), len(tree.parent)
     edges = range(1, buses)
     columns = orders + 2 * (buses - 1)  # fills, then per edge: sent up, sent down
@@ -39,32 +53,21 @@ def optimum(tree: Tree, book: Book) -> Optimum:
         upper[up], upper[down] = tree.cap_up[e], tree.cap_down[e]
         entries += [(e, up, -1.0), (e, down, kept)]
         entries += [(tree.parent[e], up, kept), (tree.parent[e], down, -1.0)]
-    return solve(gain, upper, entries, buses)
-
-
-def solve(
-    gain: np.ndarray, upper: np.ndarray, entries: list[tuple[int, int, float]], rows: int
-) -> Optimum:
-    if gain.size == 0:
-        return Optimum(0.0, 0.0)  # HiGHS calls a program without columns empty, not optimal
     solver = highspy.Highs()
     solver.setOptionValue("output_flag", False)
-    program = highspy.HighsLp()
-    program.num_col_, program.num_row_ = gain.size, rows
-    program.col_cost_, program.col_lower_, program.col_upper_ = gain, np.zeros(gain.size), upper
-    program.row_lower_ = program.row_upper_ = np.zeros(rows)
-    program.sense_ = highspy.ObjSense.kMaximize
+    model = highspy.HighsLp()
+    model.num_col_, model.num_row_ = gain.size, buses
+    model.col_cost_, model.col_lower_, model.col_upper_ = gain, np.zeros(gain.size), upper
+    model.row_lower_ = model.row_upper_ = np.zeros(buses)
+    model.sense_ = highspy.ObjSense.kMaximize
     entries.sort()
-    starts = np.searchsorted([row for row, _, _ in entries], range(rows + 1))
-    program.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    program.a_matrix_.start_ = starts
-    program.a_matrix_.index_ = np.array([column for _, column, _ in entries], dtype=np.int32)
-    program.a_matrix_.value_ = np.array([value for _, _, value in entries])
-    solver.passModel(program)
-    solver.run()
-    assert solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
-    flows = float(sum(solver.getSolution().col_value))
-    return Optimum(float(solver.getInfo().objective_function_value), flows)
+    starts = np.searchsorted([row for row, _, _ in entries], range(buses + 1))
+    model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    model.a_matrix_.start_ = starts
+    model.a_matrix_.index_ = np.array([column for _, column, _ in entries], dtype=np.int32)
+    model.a_matrix_.value_ = np.array([value for _, _, value in entries])
+    solver.passModel(model)
+    return solver
 
 
 def welfare(tree: Tree, book: Book, result: Result) -> int:
