@@ -3,9 +3,9 @@
     python -m devnet.agents --chain SPEC --data DIR --scenario NAME --window W --rpc-port P …
 
 `devnet.homes` decides; here it is signed and handed to the prosumer nodes. Each interval begins
-once a node has its first block: then meters report, homes reprice what the call left open, and
-everyone quotes ahead. Work that does not fit an interval is dropped, nothing is piled up; a node
-that is down is simply not told, and everything begins anew with the next interval.
+once a node has its first block: then meters report, homes revise what the call left open of the
+next gates, and everyone quotes ahead. Work that does not fit an interval is dropped, nothing is
+piled up; a node that is down is simply not told, and everything begins anew with the next interval.
 """
 
 import argparse
@@ -23,28 +23,38 @@ from devnet import calls
 from devnet.calls import BID
 from devnet.homes import (
     CORRECT_BEHIND,
-    QUOTE_AHEAD,
+    DECIDE_AHEAD,
+    NOTHING,
     READ_BEHIND,
-    REQUOTE_AHEAD,
+    TRADER_AHEAD,
     Agents,
     HomeAgent,
-    Meter,
-    OpenOrder,
     Quote,
+    Standing,
     Trader,
 )
+from devnet.meters import Meter
 from devnet.rpc_client import Link, RpcFailed
 from devnet.scenario import OPERATOR, load_scenario
 from devnet.wallet import Account, Wallet
 from node.clock import Clock, SystemClock
 from node.errors import NodeError, NodeUnreachable
+from node.gateway.strategies import Order
 from node.lifeline import stop_on_signal, stop_with_parent
 from node.log import configure_logging
 from runtime.primitives.aura import ENGINE_ID, PreDigest
 from runtime.primitives.block import DigestItem, PreRuntime
 from runtime.primitives.crypto import KeyPair, Scheme
 from runtime.primitives.scale import U8, Struct, codec
-from runtime.primitives.types import BusIndex, ConnectionId, EnergyWh, OrderId, PricePerKwh
+from runtime.primitives.types import (
+    Balance,
+    BusIndex,
+    ConnectionId,
+    EnergyWh,
+    OrderId,
+    PricePerKwh,
+    SignedBalance,
+)
 
 PACE_S = 0.01  # between two extrinsics of a node: a burst would hold up its blocks
 FIRST_BLOCK_S = 1.5  # how long the first block of an interval is waited for, as it may not come
@@ -65,7 +75,18 @@ class BookEntry(Struct):
     quantity_wh: EnergyWh
 
 
+class RightEntry(Struct):
+    """A position as the runtime API tells it."""
+
+    connection: ConnectionId
+    buy_wh: EnergyWh
+    sell_wh: EnergyWh
+    payable_nano: SignedBalance
+    held_nano: Balance
+
+
 _BOOK = codec(list[BookEntry])
+_RIGHTS = codec(list[RightEntry])
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +115,12 @@ class Street:
         self._link = link
         self._homes = homes
         self._meters = meters
-        self._quoting: list[HomeAgent | Trader] = [*homes]
-        if trader is not None:
-            self._quoting.append(trader)
+        self._trader = trader
         self._timing = timing
         self._operator = operator
-        signers: list[HomeAgent | Trader | Meter] = [*self._quoting, *meters]
+        signers: list[HomeAgent | Trader | Meter] = [*homes, *meters]
+        if trader is not None:
+            signers.append(trader)
         self._accounts = {
             agent.suri: Account(KeyPair.from_suri(agent.suri, Scheme.SR25519)) for agent in signers
         }
@@ -127,12 +148,8 @@ class Street:
         if self._operator is not None:
             for correction in self._operator.corrections(interval - CORRECT_BEHIND):
                 await self._submit(OPERATOR.suri, calls.correct_reading(*correction))
-        open_orders = await self._open_orders(interval + REQUOTE_AHEAD)
-        for home in self._homes:
-            again = home.requote(interval + REQUOTE_AHEAD, open_orders.get(home.connection, ()))
-            await self._place(home.suri, again)
-        for agent in self._quoting:
-            await self._place(agent.suri, agent.quote(interval + QUOTE_AHEAD))
+        for ahead in DECIDE_AHEAD:
+            await self._decide(interval + ahead, ahead)
         if interval % REPORT_INTERVALS == 0:
             log.info(
                 "interval %d: %d extrinsics sent so far, %d refused",
@@ -163,25 +180,47 @@ class Street:
             if await self._submit(meter.suri, calls.submit_reading(*meter.reading(due))):
                 self._read_through[meter.connection] = due
 
-    async def _open_orders(self, interval: int) -> dict[int, list[OpenOrder]]:
-        """The open orders of an interval by connection."""
-        data = "0x" + interval.to_bytes(4, "little").hex()
+    async def _decide(self, interval: int, ahead: int) -> None:
+        """Let homes, and the trader, say what should rest in an interval; unread, leave it."""
+        standings = await self._standings(interval)
+        if standings is None:
+            return
+        for home in self._homes:
+            standing = standings.get(home.connection, NOTHING)
+            await self._place(home.suri, home.decide(interval, ahead, standing))
+        trader = self._trader
+        if trader is not None and ahead == TRADER_AHEAD:
+            standing = standings.get(trader.connection, NOTHING)
+            await self._place(trader.suri, trader.decide(interval, standing))
+
+    async def _standings(self, interval: int) -> dict[int, Standing] | None:
+        """What everyone has in the market for an interval, by connection."""
         try:
-            answer = await self._link.call("state_call", ["Trading_order_book", data])
+            rights = _RIGHTS.decode(await self._ask("Trading_positions", interval))
+            book = _BOOK.decode(await self._ask("Trading_order_book", interval))
         except (NodeUnreachable, RpcFailed) as error:
             log.debug("the book cannot be read: %s", error)
-            return {}
-        found: dict[int, list[OpenOrder]] = {}
-        for entry in _BOOK.decode(bytes.fromhex(answer[2:])):
-            order = OpenOrder(entry.order_id, entry.side == BID, entry.quantity_wh)
-            found.setdefault(entry.connection, []).append(order)
-        return found
+            return None
+        resting: dict[int, list[Order]] = {}
+        for entry in book:
+            order = Order(entry.side == BID, entry.price_micro, entry.quantity_wh)
+            resting.setdefault(entry.connection, []).append(order)
+        return {
+            right.connection: Standing(
+                right.buy_wh - right.sell_wh, resting.get(right.connection, [])
+            )
+            for right in rights
+        }
+
+    async def _ask(self, name: str, interval: int) -> bytes:
+        """What a function of the runtime answers about an interval."""
+        data = "0x" + interval.to_bytes(4, "little").hex()
+        answer = await self._link.call("state_call", [name, data])
+        return bytes.fromhex(answer[2:])
 
     async def _place(self, suri: str, quote: Quote | None) -> None:
         if quote is not None:
-            for call in quote.calls():
-                if not await self._submit(suri, call):
-                    return  # the rest of the quote builds on this call
+            await self._submit(suri, quote.call())
 
     async def _submit(self, suri: str, call: bytes) -> bool:
         await trio.sleep(PACE_S)

@@ -7,12 +7,20 @@ test compares them with what the runtime encodes.
 from collections.abc import Sequence
 
 from runtime.primitives.scale import U8, U32, Compact, Struct
-from runtime.primitives.types import ConnectionId, EnergyWh, IntervalIndex, OrderId, PricePerKwh
+from runtime.primitives.types import (
+    ConnectionId,
+    EnergyWh,
+    IntervalIndex,
+    OrderId,
+    PricePerKwh,
+    SignedEnergyWh,
+)
 
 CONSUMPTION_METERING, TRADING = 21, 22
 SUBMIT_READING, CORRECT_READING = 2, 3
 PLACE_ORDERS, CANCEL_ORDER, CHOOSE_POOL = 1, 2, 3
 PROPOSE_CONTRACT, COUNTERSIGN_CONTRACT, WITHDRAW_CONTRACT, TERMINATE_CONTRACT = 4, 5, 6, 7
+PLACE_MARKET_ORDER, REPLACE_ORDER, REPLACE_ORDERS = 8, 9, 10
 OFFER, BID = 0, 1
 
 
@@ -30,8 +38,29 @@ class _PlaceOrders(Struct):
     orders: tuple[Terms, ...]
 
 
+class _PlaceMarketOrder(Struct):
+    connection: Compact[ConnectionId]
+    interval: Compact[IntervalIndex]
+    side: U8
+    quantity_wh: Compact[EnergyWh]
+
+
 class _CancelOrder(Struct):
     order_id: Compact[OrderId]
+
+
+class _ReplaceOrder(Struct):
+    order_id: Compact[OrderId]
+    left_wh: Compact[EnergyWh]
+    price_micro: PricePerKwh
+    quantity_wh: Compact[EnergyWh]
+
+
+class _ReplaceOrders(Struct):
+    connection: Compact[ConnectionId]
+    interval: Compact[IntervalIndex]
+    net_wh: SignedEnergyWh
+    orders: tuple[Terms, ...]
 
 
 class _SubmitReading(Struct):
@@ -68,6 +97,24 @@ def place_orders(connection: int, interval: int, orders: Sequence[Terms]) -> byt
 def cancel_order(order_id: int) -> bytes:
     """Take back what is not filled of an order."""
     return bytes([TRADING, CANCEL_ORDER]) + _CancelOrder(order_id).encode()
+
+
+def place_market_order(connection: int, interval: int, side: int, quantity_wh: int) -> bytes:
+    """Buy at up to the retail price, or sell from the feed-in price on."""
+    arguments = _PlaceMarketOrder(connection, interval, side, quantity_wh)
+    return bytes([TRADING, PLACE_MARKET_ORDER]) + arguments.encode()
+
+
+def replace_order(order_id: int, left_wh: int, price_micro: int, quantity_wh: int) -> bytes:
+    """Put another limit and quantity in the place of an order of which `left_wh` are left."""
+    arguments = _ReplaceOrder(order_id, left_wh, price_micro, quantity_wh)
+    return bytes([TRADING, REPLACE_ORDER]) + arguments.encode()
+
+
+def replace_orders(connection: int, interval: int, net_wh: int, orders: Sequence[Terms]) -> bytes:
+    """Put a curve in the place of all that rests of a connection whose position is `net_wh`."""
+    arguments = _ReplaceOrders(connection, interval, net_wh, tuple(orders))
+    return bytes([TRADING, REPLACE_ORDERS]) + arguments.encode()
 
 
 def submit_reading(

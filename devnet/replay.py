@@ -19,13 +19,14 @@ from typing import NamedTuple
 from devnet import calls
 from devnet.homes import (
     CORRECT_BEHIND,
-    QUOTE_AHEAD,
+    DECIDE_AHEAD,
+    NOTHING,
     READ_BEHIND,
-    REQUOTE_AHEAD,
     SLOTS_PER_DAY,
+    TRADER_AHEAD,
     Agents,
-    OpenOrder,
     Quote,
+    Standing,
 )
 from devnet.local_energy import LocalEnergy, added, gain_nano, local_energy
 from devnet.scenario import (
@@ -36,10 +37,12 @@ from devnet.scenario import (
     TRANSFORMER_BUS,
     Scenario,
 )
+from node.gateway.strategies import Order
 from runtime.frame.extensions import InvalidTransaction
 from runtime.frame.signatures import SignatureCache
 from runtime.genesis import genesis_header
 from runtime.kernels.auction import deliver, send_for
+from runtime.pallets.trading.invariants import check_money
 from runtime.pallets.trading.records import Side
 from runtime.primitives.aura import ENGINE_ID, PreDigest
 from runtime.primitives.block import Digest, Header, PreRuntime
@@ -55,6 +58,9 @@ SETTLED_BEHIND = 3
 
 COUNT_BEHIND = CORRECT_BEHIND + 1
 """Corrections of an interval are settled by then."""
+
+BOOKS_CHECKED_EVERY = 8
+"""Intervals between two looks at the whole day ahead, which take longer than all else."""
 
 MILLION = 1_000_000
 
@@ -204,7 +210,7 @@ class Replay:
     def play_interval(self, now: int) -> None:
         """All blocks of one interval, and what agents do in it."""
         overlay = self.chain.make_block()
-        self.check_market(overlay)
+        self.check_market(overlay, now)
         self.count_local_energy(overlay, now - COUNT_BEHIND)
         self.let_agents_act(now)
         for _ in range(DEVNET.interval_ms // DEVNET.slot_ms - 1):
@@ -213,10 +219,16 @@ class Replay:
         if gate < self.end:
             self.count_edges(overlay, gate)
 
-    def check_market(self, overlay: Overlay) -> None:
-        """Assert what the market promises, once an interval: after its call and a settlement."""
+    def check_market(self, overlay: Overlay, interval: int) -> None:
+        """Assert what the market promises, after a call and a settlement: each interval the money
+        and the latest settlements; every two hours the books of the day ahead and all collateral.
+        """
+        trading = self.chain.runtime.trading
         self.chain.runtime.bind(overlay)
-        self.chain.runtime.trading.check_invariants()
+        if (interval - self.first) % BOOKS_CHECKED_EVERY == 0:
+            trading.check_invariants()
+        else:
+            check_money(trading)
 
     def count_local_energy(self, overlay: Overlay, interval: int) -> None:
         """Add what neighbours settled between them in an interval, corrections included, and what
@@ -229,16 +241,16 @@ class Replay:
             self.gains_nano[number] += gain_nano(line, RETAIL_PRICE, FEED_IN_PRICE)
 
     def let_agents_act(self, now: int) -> None:
-        """Quotes, second quotes and readings of an interval."""
-        still_open = self.open_orders(now + REQUOTE_AHEAD)
-        for home in self.agents.homes:
-            again = still_open.get(home.connection, [])
-            self.send_quote(home.suri, home.requote(now + REQUOTE_AHEAD, again))
-            if now + QUOTE_AHEAD < self.end:
-                self.send_quote(home.suri, home.quote(now + QUOTE_AHEAD))
-        if now + QUOTE_AHEAD < self.end:
+        """Revisions, quotes and readings of an interval."""
+        for ahead in DECIDE_AHEAD:
+            if now + ahead < self.end:
+                standings = self.standings(now + ahead)
+                for home in self.agents.homes:
+                    standing = standings.get(home.connection, NOTHING)
+                    self.send_quote(home.suri, home.decide(now + ahead, ahead, standing))
+        if now + TRADER_AHEAD < self.end:
             trader = self.agents.trader
-            self.send_quote(trader.suri, trader.quote(now + QUOTE_AHEAD))
+            self.send_quote(trader.suri, trader.decide(now + TRADER_AHEAD, NOTHING))
         read = now - READ_BEHIND
         if self.first <= read < self.end:
             for meter in self.agents.meters:
@@ -251,24 +263,25 @@ class Replay:
         for correction in self.agents.corrections(interval):
             self.chain.submit(OPERATOR.suri, calls.correct_reading(*correction))
 
-    def open_orders(self, interval: int) -> dict[int, list[OpenOrder]]:
-        """What is open for an interval, by connection."""
-        runtime = self.chain.runtime
-        runtime.bind(Overlay(self.chain.state))
-        found: dict[int, list[OpenOrder]] = {}
-        for order in runtime.trading.read_order_book(interval):
-            is_bid = order.side == Side.BID
-            found.setdefault(order.connection, []).append(
-                OpenOrder(order.order_id, is_bid, order.quantity_wh)
+    def standings(self, interval: int) -> dict[int, Standing]:
+        """What everyone has in the market for an interval, by connection."""
+        self.chain.runtime.bind(Overlay(self.chain.state))
+        holdings = self.chain.runtime.trading.holdings.items_under(interval)
+        return {
+            number: Standing(
+                holding.buy_wh - holding.sell_wh,
+                [
+                    Order(order.side == Side.BID, order.price_micro, order.quantity_wh)
+                    for order in holding.orders
+                ],
             )
-        return found
+            for number, holding in holdings
+        }
 
     def send_quote(self, suri: str, quote: Quote | None) -> None:
         """Queue what an agent wants."""
-        if quote is None:
-            return
-        for call in quote.calls():
-            self.chain.submit(suri, call)
+        if quote is not None:
+            self.chain.submit(suri, quote.call())
 
     def count_edges(self, overlay: Overlay, interval: int) -> None:
         """Judge the contracted energy of an interval whose gate has passed."""

@@ -7,11 +7,13 @@ import trio
 
 from devnet import agents, calls
 from devnet.agents import Street, Timing, slot_of
-from devnet.homes import Correction, OpenOrder, Order, Quote, Reading
+from devnet.homes import NOTHING, Correction, Quote, Standing
+from devnet.meters import Reading
 from devnet.rpc_client import Link, RpcFailed
 from devnet.wallet import Account, Wallet
 from node.client.signing import ERA_BLOCKS
 from node.errors import NodeUnreachable
+from node.gateway.strategies import Order
 from runtime.primitives.aura import PreDigest
 from runtime.primitives.block import PreRuntime
 from runtime.primitives.crypto import KeyPair, Scheme
@@ -35,6 +37,8 @@ class FakeLink(Link):
         self.nonces: dict[str, int] = {}
         self.slot = 10_000_000
         self.book: list[agents.BookEntry] = []
+        self.rights: list[agents.RightEntry] = []
+        self.is_book_lost = False
         self.refusals: list[Exception] = []
 
     @property
@@ -55,7 +59,12 @@ class FakeLink(Link):
                 return {"number": "0x40", "digest": {"logs": ["0x" + item.encode().hex()]}}
             case "system_accountNextIndex":
                 return self.nonces.get(params[0], 0)
+            case "state_call" if params[0] == "Trading_positions":
+                return "0x" + codec(list[agents.RightEntry]).encode(self.rights).hex()
             case "state_call":
+                assert params[0] == "Trading_order_book"
+                if self.is_book_lost:
+                    raise RpcFailed(method, -32_000, "lost", None)
                 return "0x" + codec(list[agents.BookEntry]).encode(self.book).hex()
             case "author_submitExtrinsic":
                 if self.refusals:
@@ -68,12 +77,9 @@ class FakeLink(Link):
 class StubHome:
     connection, suri = 1, HOME
 
-    def quote(self, interval: int) -> Quote:
-        return Quote(1, interval, (), [Order(True, 200_000, 300)])
-
-    def requote(self, interval: int, still_open: list[OpenOrder]) -> Quote | None:
-        ids = [order.order_id for order in still_open]
-        return Quote(1, interval, ids, [Order(True, 250_000, 300)]) if ids else None
+    def decide(self, interval: int, ahead: int, standing: Standing) -> Quote | None:
+        price_micro = 200_000 + 1_000 * len(standing.resting)
+        return Quote(1, interval, standing.position_wh, [Order(True, price_micro, 300 + ahead)])
 
 
 class StubMeter:
@@ -89,8 +95,8 @@ class StubMeter:
 class StubTrader:
     connection, suri = 0, TRADER
 
-    def quote(self, interval: int) -> Quote:
-        return Quote(0, interval, (), [Order(False, 65_000, 1_000)])
+    def decide(self, interval: int, standing: Standing) -> Quote | None:
+        return Quote(0, interval, 0, [Order(False, 65_000, 1_000)]) if standing == NOTHING else None
 
 
 def make_street(link: FakeLink) -> Street:
@@ -120,21 +126,36 @@ def calls_in(link: FakeLink) -> list[bytes]:
     return [decode_extrinsic(extrinsic).call for extrinsic in link.taken]
 
 
-async def test_an_interval_has_readings_first_then_new_prices_then_quotes(
+async def test_an_interval_has_readings_first_then_the_next_gates_then_the_day_ahead(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     link = FakeLink()
     link.book = [agents.BookEntry(77, 1, 5, calls.BID, 200_000, 120)]
+    link.rights = [agents.RightEntry(1, 90, 20, 0, 0)]
 
     await make_street(link).act(110)
 
     assert calls_in(link) == [
         calls.submit_reading(108, 500, 0, 500, 0),
         calls.submit_reading(109, 500, 0, 500, 0),
-        calls.cancel_order(77),
-        calls.place_orders(1, 112, [calls.Terms(calls.BID, 250_000, 300)]),
-        calls.place_orders(1, 113, [calls.Terms(calls.BID, 200_000, 300)]),
-        calls.place_orders(0, 113, [calls.Terms(calls.OFFER, 65_000, 1_000)]),
+        calls.replace_orders(1, 112, 70, [calls.Terms(calls.BID, 201_000, 302)]),
+        calls.replace_orders(1, 113, 70, [calls.Terms(calls.BID, 201_000, 303)]),
+        calls.replace_orders(0, 113, 0, [calls.Terms(calls.OFFER, 65_000, 1_000)]),
+        calls.replace_orders(1, 205, 70, [calls.Terms(calls.BID, 201_000, 395)]),
+    ]
+
+
+async def test_homes_that_cannot_see_the_book_leave_it_as_it_is(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    link = FakeLink()
+    link.is_book_lost = True
+
+    await make_street(link).act(110)
+
+    assert calls_in(link) == [
+        calls.submit_reading(108, 500, 0, 500, 0),
+        calls.submit_reading(109, 500, 0, 500, 0),
     ]
 
 
@@ -248,6 +269,20 @@ def test_calls_are_those_of_the_runtime(connection: int) -> None:
     assert calls.place_orders(connection, 9, terms) == encode(
         "Trading", "place_orders", connection=connection, interval=9, orders=expected
     )
+    assert calls.place_market_order(connection, 9, calls.BID, 10) == encode(
+        "Trading",
+        "place_market_order",
+        connection=connection,
+        interval=9,
+        side=Side.BID,
+        quantity_wh=10,
+    )
+    assert calls.replace_orders(connection, 9, -7, terms) == encode(
+        "Trading", "replace_orders", connection=connection, interval=9, net_wh=-7, orders=expected
+    )
+    assert calls.replace_order(1 << 40, 20, -5, 30) == encode(
+        "Trading", "replace_order", order_id=1 << 40, left_wh=20, price_micro=-5, quantity_wh=30
+    )
     assert calls.cancel_order(1 << 40) == encode("Trading", "cancel_order", order_id=1 << 40)
     assert calls.choose_pool(connection, is_member=True) == encode(
         "Trading", "choose_pool", connection=connection, is_member=True
@@ -278,4 +313,19 @@ def test_calls_are_those_of_the_runtime(connection: int) -> None:
         export_register_wh=2,
         import_wh=3,
         export_wh=4,
+    )
+
+
+def test_books_and_positions_are_those_of_the_runtime() -> None:
+    from runtime.pallets.trading.records import EnergyRight, Side
+    from runtime.pallets.trading.records import OpenOrder as RuntimeOrder
+
+    order = RuntimeOrder(1 << 50, 3, 4, Side.BID, -5, 60)
+    right = EnergyRight(3, 50, 20, -(10**12), 10**13)
+
+    assert agents.BookEntry.decode(order.encode()) == agents.BookEntry(
+        1 << 50, 3, 4, calls.BID, -5, 60
+    )
+    assert agents.RightEntry.decode(right.encode()) == agents.RightEntry(
+        3, 50, 20, -(10**12), 10**13
     )

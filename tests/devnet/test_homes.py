@@ -7,8 +7,19 @@ import pytest
 from devnet import contracts
 from devnet.contracts import SLOTS_PER_DAY
 from devnet.dataset import BUNDLED, GENERATION, HISTORY_SLOTS, WEEK_SLOTS
-from devnet.homes import Agents, HomeAgent, OpenOrder, Quote, Trader, draw, slot_of
+from devnet.homes import (
+    DECIDE_AHEAD,
+    NOTHING,
+    Agents,
+    HomeAgent,
+    Quote,
+    Standing,
+    Trader,
+    evening_instructions,
+)
+from devnet.meters import slot_of
 from devnet.scenario import Scenario, load_scenario
+from node.gateway.strategies import Instruction, Manual, Order, PoolOnly, draw
 from runtime.pallets.trading import deals
 from tests.devnet.small_data import household_wh, solar_wh, write_data
 
@@ -26,8 +37,8 @@ def agents(scenario: Scenario) -> Agents:
     return Agents.of(scenario, K0, trader_wh=60_000)
 
 
-def quoted(home: HomeAgent, interval: int) -> Quote:
-    quote = home.quote(interval)
+def quoted(home: HomeAgent, interval: int, ahead: int = 95) -> Quote:
+    quote = home.decide(interval, ahead, NOTHING)
     assert quote is not None
     return quote
 
@@ -70,22 +81,24 @@ def test_a_producer_offers_first_at_feed_in_and_the_rest_above(agents: Agents) -
         assert all(20_000 < price <= 60_000 for price in prices)
 
 
-def test_what_is_left_is_quoted_once_more_at_other_prices(agents: Agents) -> None:
+def test_what_is_left_is_quoted_again_at_other_prices(agents: Agents) -> None:
     home = agents.homes[0]
-    left = [OpenOrder(7, True, 40), OpenOrder(9, True, 25)]
+    first = next(quote for k in range(20) if len((quote := quoted(home, K0 + k)).orders) == 3)
+    bought_wh = first.orders[0].quantity_wh
+    standing = Standing(bought_wh, first.orders[1:])
 
-    again = home.requote(K0 + 5, left)
+    again = home.decide(first.interval, 3, standing)
 
     assert again is not None
-    assert again.cancelled == [7, 9]
-    assert sum(order.quantity_wh for order in again.orders) == 65
-    first = {order.price_micro for order in quoted(home, K0 + 5).orders}
-    assert first.isdisjoint(order.price_micro for order in again.orders)
+    assert again.position_wh == bought_wh
+    left_wh = home.forecast_wh(first.interval) - bought_wh
+    assert sum(order.quantity_wh for order in again.orders) == left_wh
+    prices = {order.price_micro for order in first.orders}
+    assert prices.isdisjoint(order.price_micro for order in again.orders)
 
 
-def test_nothing_left_or_too_little_is_not_quoted_again(agents: Agents) -> None:
-    assert agents.homes[0].requote(K0 + 5, []) is None
-    assert agents.homes[0].requote(K0 + 5, [OpenOrder(7, True, 9)]) is None
+def test_a_home_revises_the_next_gates_before_it_quotes_a_day_ahead() -> None:
+    assert DECIDE_AHEAD == (2, 3, 95)
 
 
 def test_agents_started_again_say_the_same_and_another_seed_something_else(
@@ -94,8 +107,8 @@ def test_agents_started_again_say_the_same_and_another_seed_something_else(
     first, again, other = (Agents.of(scenario, K0, 0, seed).homes[0] for seed in (1, 1, 2))
     intervals = range(K0, K0 + 20)
 
-    assert [first.quote(k) for k in intervals] == [again.quote(k) for k in intervals]
-    assert [first.quote(k) for k in intervals] != [other.quote(k) for k in intervals]
+    assert [quoted(first, k) for k in intervals] == [quoted(again, k) for k in intervals]
+    assert [quoted(first, k) for k in intervals] != [quoted(other, k) for k in intervals]
 
 
 def test_contracts_are_between_who_produces_and_who_does_not() -> None:
@@ -132,12 +145,27 @@ def test_homes_trade_what_their_contracts_leave(agents: Agents, scenario: Scenar
     assert seller.to_trade_wh(K0 + NIGHT) == seller.forecast_wh(K0 + NIGHT)
 
 
-def test_every_fifth_home_leaves_trading_to_the_others_and_shares() -> None:
+def test_every_fifth_home_is_pool_only_and_some_owners_trade_by_hand() -> None:
     homes = Agents.of(load_scenario(BUNDLED, "semiurb4", "spring"), K0, 0).homes
 
-    passive = [home.connection for home in homes if home.is_pool_only]
+    passive = [home.connection for home in homes if isinstance(home.strategy, PoolOnly)]
+    by_hand = [home for home in homes if isinstance(home.strategy, Manual)]
     assert passive == [number for number in range(1, len(homes) + 1) if number % 5 == 0]
-    assert all(homes[number - 1].quote(K0 + NOON) is None for number in passive)
+    assert [home.connection for home in by_hand] == [17, 34]
+    assert any(home.decide(K0 + 80, 95, NOTHING) for home in by_hand)
+    assert not any(home.decide(K0 + NOON, 95, NOTHING) for home in by_hand)
+
+
+def test_a_cautious_owner_buys_in_the_evening_what_every_evening_needed() -> None:
+    days = [[500] * 96, [300] * 96]
+    days[1][79] = 40
+    days[0][71] = days[0][88] = 1
+
+    assert evening_instructions(days[0] + days[1]) == [
+        Instruction(72, 87, Order(True, 180_000, 40))
+    ]
+    days[1][80] = 9
+    assert evening_instructions(days[0] + days[1]) == []
 
 
 def test_a_silent_meter_is_read_by_hand(agents: Agents) -> None:
@@ -187,7 +215,7 @@ def test_overloads_are_counted_per_interval() -> None:
 
 
 def test_the_trader_quotes_around_the_lifted_spot_price(agents: Agents) -> None:
-    quote = agents.trader.quote(K0 + 10)
+    quote = agents.trader.decide(K0 + 10, NOTHING)
 
     assert quote is not None
     assert quote.connection == 0
@@ -200,8 +228,8 @@ def test_the_trader_quotes_around_the_lifted_spot_price(agents: Agents) -> None:
 def test_the_trader_does_not_go_below_the_price_floor(scenario: Scenario) -> None:
     scenario.window.spot_price[HISTORY_SLOTS] = -157_000  # type: ignore[index]
 
-    quote = Trader(scenario, K0, 60_000).quote(K0)
-    small = Trader(scenario, K0, 500).quote(K0)
+    quote = Trader(scenario, K0, 60_000).decide(K0, NOTHING)
+    small = Trader(scenario, K0, 500).decide(K0, NOTHING)
 
     assert quote is not None
     assert [order.price_micro for order in quote.orders] == [-100_000, -92_000]
@@ -209,7 +237,12 @@ def test_the_trader_does_not_go_below_the_price_floor(scenario: Scenario) -> Non
 
 
 def test_a_trader_without_energy_is_off(scenario: Scenario) -> None:
-    assert Trader(scenario, K0, 0).quote(K0) is None
+    assert Trader(scenario, K0, 0).decide(K0, NOTHING) is None
+
+
+def test_the_trader_quotes_an_interval_once(agents: Agents) -> None:
+    assert agents.trader.decide(K0, Standing(-500, ())) is None
+    assert agents.trader.decide(K0, Standing(0, [Order(True, 1, 500)])) is None
 
 
 def test_draws_are_the_same_on_every_machine() -> None:

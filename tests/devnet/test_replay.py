@@ -42,16 +42,16 @@ GOLDEN = json.loads(
 
 
 class Watched(Replay):
-    """A replay that remembers what was quoted first for each interval."""
+    """A replay that remembers what was wanted first of each interval."""
 
     def __init__(self, scenario: Scenario, trader_wh: int) -> None:
         super().__init__(scenario, 1, trader_wh, invariants=True)
-        self.quotes: dict[int, list[Quote]] = {}
+        self.quotes: dict[int, dict[int, Quote]] = {}
 
     def send_quote(self, suri: str, quote: Quote | None) -> None:
         super().send_quote(suri, quote)
-        if quote is not None and not quote.cancelled:
-            self.quotes.setdefault(quote.interval, []).append(quote)
+        if quote is not None:
+            self.quotes.setdefault(quote.interval, {}).setdefault(quote.connection, quote)
 
     def trades_by_the_twin(self, interval: int) -> bool:
         """Whether the whole first book of an interval trades when it is cleared once."""
@@ -61,7 +61,7 @@ class Watched(Replay):
         bus = {0: 0} | {home.number: home.bus for home in self.scenario.homes}
         orders = [
             (bus[quote.connection], order.price_micro + 100_001, order.quantity_wh, order.is_bid)
-            for quote in self.quotes.get(interval, [])
+            for quote in self.quotes.get(interval, {}).values()
             for order in quote.orders
         ]
         book = reference.Book(*(list(column) for column in zip(*orders, strict=True)))
