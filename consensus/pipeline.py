@@ -48,6 +48,7 @@ SOURCES_MAX = 4  # peers remembered as having a block, to ask for its body
 
 REPUTATION_BAD_HEADER = -1_000
 REPUTATION_BAD_BLOCK = -10_000
+REPUTATION_FORGED_BODY = -5_000  # as an invalid commit; two of them ban
 
 
 class Seen(Enum):
@@ -135,6 +136,7 @@ class Pipeline:
         if block_hash in self._tree or header.number <= self._tree.finalized.number:
             return Seen.KNOWN
         try:
+            self._check_checkpoint(header, block_hash)
             digest = aura.read_header(header)
             self._check_neighbours(header, block_hash)
         except BadHeader as error:
@@ -155,14 +157,25 @@ class Pipeline:
         return Seen.ORPHAN if self._is_orphan(candidate) else Seen.PENDING
 
     def body_ready(
-        self, block_hash: Hash, extrinsics: tuple[bytes, ...], justification: bytes | None
+        self,
+        block_hash: Hash,
+        extrinsics: tuple[bytes, ...],
+        justification: bytes | None,
+        peer: PeerId | None = None,
     ) -> None:
-        """Take in the body of a candidate; ignored for blocks that are none or have one."""
+        """Take in the body of a candidate; ignored for blocks that are none or have one.
+
+        One that is not what its header commits to is its sender's fault, not the block's.
+        """
         candidate = self._candidates.get(block_hash)
         if candidate is None or candidate.extrinsics is not None:
             return
         size = sum(map(len, extrinsics))
         if self._body_bytes + size > BODY_BYTES_MAX:
+            return
+        if not self._verifier.verify_body(candidate.header.extrinsics_root, extrinsics):
+            reason = f"another body for block {candidate.header.number}"
+            self._out.report(peer, REPUTATION_FORGED_BODY, reason)
             return
         candidate.extrinsics = extrinsics
         candidate.justification = justification
@@ -233,6 +246,11 @@ class Pipeline:
     def backlog(self) -> int:
         """Candidates that have their body and are not imported yet."""
         return sum(1 for c in self._candidates.values() if c.extrinsics is not None)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no block is executed or could be."""
+        return self._executing is None and not self._ready
 
     @property
     def number_max(self) -> int:
@@ -432,6 +450,17 @@ class Pipeline:
             return None
         return parent.header.number, parent.digest.slot, parent.aura_authorities
 
+    def _check_checkpoint(self, header: Header, block_hash: Hash) -> None:
+        """Raises `BadHeader` for another block of the checkpoint's height."""
+        checkpoint = self._config.checkpoint
+        if checkpoint is None or header.number != checkpoint.number:
+            return
+        if block_hash != checkpoint.hash:
+            raise BadHeader(
+                f"block {header.number} is 0x{block_hash.hex()}, the checkpoint says "
+                f"0x{checkpoint.hash.hex()}"
+            )
+
     def _check_neighbours(self, header: Header, block_hash: Hash) -> None:
         """What is known of a header's parent and children, checked or not; raises `BadHeader`."""
         if header.parent_hash in self._bad:
@@ -446,6 +475,8 @@ class Pipeline:
                 self._mark_bad(child_hash, reason, child.sources)
 
     def _is_orphan(self, candidate: Candidate) -> bool:
+        if candidate.is_checked:
+            return False  # its parent was imported or checked, and all that is cut off is dropped
         return self.root_of(candidate).header.parent_hash not in self._tree
 
     def _orphans(self) -> list[Candidate]:

@@ -4,10 +4,11 @@ Invariant: everything here answers at once, from memory or from the local databa
 outward effect. What takes time or changes something is an effect (`effects.py`).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from consensus.grandpa.vote_graph import BlockRef
 from runtime.primitives.block import Header
 from runtime.primitives.grandpa import SignedMessage
 from runtime.primitives.types import Hash
@@ -26,7 +27,7 @@ class ChainReader(Protocol):
 
 
 class SignatureVerifier(Protocol):
-    """Checks of signatures; `signatures.py` has the real one, the simulator a cheap one."""
+    """Checks of signatures and bodies; the node has the real ones, the simulator cheap ones."""
 
     def verify_seal(self, public: bytes, payload: bytes, signature: bytes) -> bool:
         """Whether `signature` is the sr25519 signature of `payload` by an Aura key."""
@@ -34,6 +35,10 @@ class SignatureVerifier(Protocol):
 
     def verify_vote(self, public: bytes, payload: bytes, signature: bytes) -> bool:
         """Whether `signature` is the ed25519 signature of `payload` by a GRANDPA key."""
+        ...
+
+    def verify_body(self, root: Hash, extrinsics: Sequence[bytes]) -> bool:
+        """Whether `root` is the extrinsics root of this body."""
         ...
 
 
@@ -54,6 +59,9 @@ class ConsensusConfig:
     grandpa_keys: Collection[bytes] = ()
     """Public keys the signer holds for votes, in an order that does not change. Empty on a node
     that only observes. They are looked at when a set takes over."""
+
+    checkpoint: BlockRef | None = None
+    """A block that has to be part of the chain: every other one of its height is bad."""
 
     is_authoring_forced: bool = False
     """Author although no peer is connected: for a chain of one node, and for recovery."""

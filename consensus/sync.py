@@ -2,17 +2,14 @@
 
 Two ways. Near the head, single blocks are wanted by hash (an announced body, the unknown parent
 of an announce, the target of a vote): asked from a peer that has them, descending until the
-answer links to a known block. Far behind, ranges of the best peer's chain are asked for in
-ascending order, stepping back when the chains have parted. What a peer claims to have counts
-only until it fails to deliver it, so a lie cannot keep us syncing for ever.
+answer links to a known block. Far behind, the best peer's chain is walked by its headers, and
+bodies come from several peers at once (`walk.py`).
 
-Invariant: at most one request is open per peer, and a want never asks the same peer twice.
-Leaves out: headers first, bodies from several peers at once.
+Invariant: a want never asks the same peer twice.
 """
 
 from dataclasses import dataclass, field
 
-from consensus.effects import RequestBlocks
 from consensus.events import (
     BlocksReceived,
     PeerConnected,
@@ -25,36 +22,20 @@ from consensus.fork_choice import BlockTree
 from consensus.grandpa.vote_graph import BlockRef
 from consensus.outbox import Outbox
 from consensus.pipeline import Pipeline, Seen
+from consensus.requests import (
+    REPUTATION_TIMEOUT,
+    REPUTATION_WRONG_ANSWER,
+    Open,
+    PeerHead,
+    Requests,
+)
+from consensus.walk import HEDGE_MS, MAJOR_SYNC_BLOCKS, Walk
 from runtime.primitives.types import Hash
 
-BATCH_BLOCKS = 64
 DESCEND_BLOCKS = 16
-MAJOR_SYNC_BLOCKS = 8  # further behind than this we sync ranges and do not author
-REQUEST_TIMEOUT_MS = 20_000
-HEDGE_MS = 2_000  # a block that has not come by then is asked of another peer as well
-COOLDOWN_MS = 5_000  # a peer that failed us is left alone for so long
 JUSTIFICATION_WAIT_MS = 5_000  # a commit usually comes first
 WANTS_MAX = 256
 WANT_LIFE_MS = 60_000
-UNPROCESSED_BLOCKS_MAX = 64  # the next batch is asked for while this many wait for execution
-
-REPUTATION_TIMEOUT = -100
-REPUTATION_WRONG_ANSWER = -500
-
-
-@dataclass(slots=True, eq=False)
-class PeerHead:
-    """What a peer says it has, and what we asked it for."""
-
-    best: BlockRef
-    finalized: BlockRef
-    role: Role
-    request_id: int | None = None
-    resting_until_ms: int = 0
-    is_doubted: bool = False
-    """It failed to deliver what it claimed: its claims do not keep us from authoring."""
-
-    justification_asked: Hash | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -74,30 +55,6 @@ class Want:
     """The last request, while it is open."""
 
 
-@dataclass(slots=True, eq=False)
-class Range:
-    """A walk up the best chain of one peer."""
-
-    peer: PeerId
-    next_number: int
-    step_back: int = 4
-    request_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """A request that has not been answered."""
-
-    request_id: int
-    peer: PeerId
-    deadline_ms: int
-    blocks_max: int
-    want: Hash | None = None
-    is_range: bool = False
-    start_number: int = 0
-    justification_of: Hash | None = None
-
-
 class Sync:
     """The requests of one node."""
 
@@ -105,10 +62,10 @@ class Sync:
         self._out = outbox
         self._tree = tree
         self._pipeline = pipeline
-        self._peers: dict[PeerId, PeerHead] = {}
+        self._requests = Requests(outbox, tree)
+        self._peers = self._requests.peers
+        self._walk = Walk(outbox, tree, pipeline, self._requests)
         self._wants: dict[Hash, Want] = {}
-        self._open: dict[int, Open] = {}
-        self._range: Range | None = None
 
     # --- what we hear
 
@@ -132,10 +89,9 @@ class Sync:
     def gone(self, peer: PeerId) -> None:
         """A peer has left; what it was asked for is asked of others."""
         self._peers.pop(peer, None)
-        for request in [r for r in self._open.values() if r.peer == peer]:
+        for request in [r for r in self._requests.open.values() if r.peer == peer]:
             self._close(request)
-        if self._range is not None and self._range.peer == peer:
-            self._range = None
+        self._walk.forget(peer)
 
     def has_best(self, peer: PeerId, best: BlockRef) -> None:
         """A peer announced its best block."""
@@ -179,7 +135,7 @@ class Sync:
 
     def received(self, event: BlocksReceived) -> None:
         """A peer answered."""
-        request = self._open.get(event.request_id)
+        request = self._requests.open.get(event.request_id)
         if request is None or request.peer != event.peer:
             return
         self._close(request)
@@ -187,39 +143,42 @@ class Sync:
             return
         blocks = self._linked(event, request)
         seen = [self._take(event.peer, block) for block in blocks]
-        if request.is_range:
-            self._range_answered(event.peer, blocks, seen)
+        if request.is_walk:
+            self._walk.headers_answered(event.peer, blocks, seen)
+        elif request.bodies_of is not None:
+            self._walk.bodies_answered(event.peer, len(blocks))
         elif request.want is not None:
             self._want_answered(event.peer, blocks, request.want)
 
     def failed(self, request_id: int, reason: str) -> None:
         """A request came to nothing."""
-        request = self._open.get(request_id)
+        request = self._requests.open.get(request_id)
         if request is None:
             return
         self._close(request)
-        self._rest(request.peer)
+        self._requests.rest(request.peer)
         self._out.report(request.peer, REPUTATION_TIMEOUT, f"block request: {reason}")
-        if request.is_range:
-            self._disbelieve(request.peer)
+        if request.is_walk:
+            self._requests.disbelieve(request.peer)
+            self._walk.forget(request.peer)
         head = self._peers.get(request.peer)
         if request.justification_of is not None and head is not None:
             head.justification_asked = None
 
     def justification_of(self, request_id: int) -> Hash | None:
         """The block whose justification this open request asks for."""
-        request = self._open.get(request_id)
+        request = self._requests.open.get(request_id)
         return None if request is None else request.justification_of
 
     def _linked(self, event: BlocksReceived, request: Open) -> list[SyncBlock]:
         """The blocks of an answer as far as they are what was asked for, each next to the last."""
         found: list[SyncBlock] = []
-        expected: Hash | None = request.want
+        expected: Hash | None = request.start_hash
         for block in event.blocks[: request.blocks_max]:
             header = block.header
             if header is None:
                 break
-            if request.is_range:
+            if request.is_walk:
                 is_first = not found and header.number == request.start_number
                 is_next = expected is not None and header.parent_hash == expected
                 is_fitting, expected = is_first or (bool(found) and is_next), header.hash()
@@ -238,7 +197,7 @@ class Sync:
         block_hash = block.header.hash()
         seen = self._pipeline.header_seen(peer, block.header, block_hash)
         if seen in (Seen.PENDING, Seen.ORPHAN) and block.extrinsics is not None:
-            self._pipeline.body_ready(block_hash, block.extrinsics, block.justification)
+            self._pipeline.body_ready(block_hash, block.extrinsics, block.justification, peer)
         candidate, head = self._pipeline.get(block_hash), self._peers.get(peer)
         if head is not None and candidate is not None and candidate.is_checked:
             head.is_doubted = False
@@ -247,7 +206,7 @@ class Sync:
     def _want_answered(self, peer: PeerId, blocks: list[SyncBlock], wanted: Hash) -> None:
         """Drop a want that is satisfied; go on below when the answer does not link yet."""
         if not blocks:
-            self._rest(peer)
+            self._requests.rest(peer)
         candidate = self._pipeline.get(wanted)
         if candidate is None:
             if wanted in self._tree or self._pipeline.is_bad(wanted):
@@ -260,39 +219,10 @@ class Sync:
             return
         if root.header.number <= self._tree.finalized.number + 1:
             self._pipeline.discard(root.block_hash)
-            self._conflicting(peer)
+            self._requests.conflicting(peer)
+            self._walk.forget(peer)
         elif not self.is_major:
             self.want(root.header.parent_hash, peer, DESCEND_BLOCKS)
-
-    def _conflicting(self, peer: PeerId) -> None:
-        self._rest(peer)
-        self._disbelieve(peer)
-        self._out.report(peer, REPUTATION_WRONG_ANSWER, "its chain conflicts with ours")
-
-    def _range_answered(self, peer: PeerId, blocks: list[SyncBlock], seen: list[Seen]) -> None:
-        current = self._range
-        if current is None or current.peer != peer:
-            return
-        if not seen or Seen.BAD in seen or Seen.REFUSED in seen:
-            self._range = None
-            self._rest(peer)
-            if Seen.REFUSED not in seen:
-                self._disbelieve(peer)
-            return
-        if seen[0] is not Seen.ORPHAN:
-            last = blocks[-1].header
-            assert last is not None, "only whole blocks are taken"
-            current.next_number = last.number + 1
-            current.step_back = 4
-            return
-
-        lowest = self._tree.finalized.number + 1
-        if current.next_number <= lowest:
-            self._range = None
-            self._conflicting(peer)
-            return
-        current.next_number = max(lowest, current.next_number - current.step_back)
-        current.step_back *= 2
 
     # --- decisions
 
@@ -307,7 +237,7 @@ class Sync:
 
     def step(self) -> None:
         """Ask for what is needed and can be asked for. Called after every event."""
-        self._step_range()
+        self._walk.step()
         if self._wants:
             self._step_wants()
         self._set_timer()
@@ -315,12 +245,14 @@ class Sync:
     def check_bodies(self) -> None:
         """Want the bodies of checked headers."""
         for candidate in self._pipeline.missing_bodies():
+            if candidate.block_hash in self._walk:
+                continue
             for peer in candidate.sources:
                 self.want(candidate.block_hash, peer)
 
     def timer(self) -> None:
         """Fail what is overdue, and forget wants nobody could satisfy."""
-        for request in list(self._open.values()):
+        for request in list(self._requests.open.values()):
             if request.deadline_ms <= self._out.now_ms:
                 self.failed(request.request_id, "timeout")
         for want in list(self._wants.values()):
@@ -342,13 +274,11 @@ class Sync:
             if (
                 wanted is not None
                 and head.justification_asked != wanted
-                and self._is_free(peer, head)
+                and self._requests.is_free(peer)
             ):
                 head.justification_asked = wanted
-                request = RequestBlocks(
-                    self._out.next_id(), peer, wanted, False, 1, with_bodies=False
-                )
-                self._ask(request, justification_of=wanted)
+                request = self._requests.ask_hash(peer, wanted, 1, with_bodies=False)
+                self._requests.send(request, justification_of=wanted)
                 return
 
     def _unproved(self, final: BlockRef) -> Hash | None:
@@ -360,44 +290,6 @@ class Sync:
             if block.has_scheduled_change:
                 return block.ref.hash
         return final.hash
-
-    def _target(self) -> PeerId | None:
-        """The free peer that is furthest ahead, when it is far ahead."""
-        if self._range is not None:
-            head = self._peers.get(self._range.peer)
-            if head is not None and head.best.number > self._tree.best.ref.number:
-                return self._range.peer
-        ahead = [
-            (-head.best.number, peer)
-            for peer, head in self._peers.items()
-            if head.best.number > self._tree.best.ref.number + MAJOR_SYNC_BLOCKS
-            and head.resting_until_ms <= self._out.now_ms
-            and head.role is not Role.LIGHT
-        ]
-        return min(ahead)[1] if ahead else None
-
-    def _step_range(self) -> None:
-        target = self._target()
-        if target is None:
-            self._range = None
-            return
-        if self._range is None or self._range.peer != target:
-            self._range = Range(target, self._pipeline.number_max + 1)
-        current, head = self._range, self._peers[target]
-        if head.request_id is not None:
-            return
-        if current.next_number > head.best.number:
-            if self._pipeline.backlog == 0:
-                # All was delivered and it did not make us as high as the peer said it is.
-                self._rest(target)
-                self._disbelieve(target)
-            return
-        if self._pipeline.backlog >= UNPROCESSED_BLOCKS_MAX:
-            return
-        request = RequestBlocks(
-            self._out.next_id(), target, current.next_number, True, BATCH_BLOCKS, with_bodies=True
-        )
-        self._ask(request, is_range=True)
 
     def _step_wants(self) -> None:
         for want in list(self._wants.values()):
@@ -411,72 +303,28 @@ class Sync:
     def _ask_want(self, want: Want) -> None:
         others = list(self._peers) if want.is_from_anyone else []
         for peer in [*want.sources, *others]:
-            head = self._peers.get(peer)
-            if peer in want.asked or head is None or not self._is_free(peer, head):
+            is_here = peer in self._peers and self._requests.is_free(peer)
+            if peer in want.asked or not is_here:
                 continue
             want.asked.append(peer)
-            request = RequestBlocks(
-                self._out.next_id(),
-                peer,
-                want.block_hash,
-                False,
-                want.blocks_max,
-                with_bodies=True,
-            )
+            request = self._requests.ask_hash(peer, want.block_hash, want.blocks_max)
             want.request_id, want.asked_ms = request.request_id, self._out.now_ms
-            self._ask(request, want=want.block_hash)
+            self._requests.send(request, want=want.block_hash)
             return
 
-    def _is_free(self, peer: PeerId, head: PeerHead) -> bool:
-        return head.request_id is None and head.resting_until_ms <= self._out.now_ms
-
-    def _ask(
-        self,
-        request: RequestBlocks,
-        want: Hash | None = None,
-        is_range: bool = False,
-        justification_of: Hash | None = None,
-    ) -> None:
-        deadline_ms = self._out.now_ms + REQUEST_TIMEOUT_MS
-        self._open[request.request_id] = Open(
-            request.request_id,
-            request.peer,
-            deadline_ms,
-            request.blocks_max,
-            want,
-            is_range,
-            request.start if isinstance(request.start, int) else 0,
-            justification_of,
-        )
-        self._peers[request.peer].request_id = request.request_id
-        self._out.emit(request)
-
     def _close(self, request: Open) -> None:
-        del self._open[request.request_id]
-        head = self._peers.get(request.peer)
-        if head is not None and head.request_id == request.request_id:
-            head.request_id = None
+        self._requests.close(request)
+        self._walk.request_closed(request.request_id)
         want = None if request.want is None else self._wants.get(request.want)
         if want is not None and want.request_id == request.request_id:
             want.request_id = None
 
-    def _rest(self, peer: PeerId) -> None:
-        head = self._peers.get(peer)
-        if head is not None:
-            head.resting_until_ms = self._out.now_ms + COOLDOWN_MS
-
-    def _disbelieve(self, peer: PeerId) -> None:
-        """Forget what a peer claimed to have beyond what we have ourselves."""
-        head = self._peers.get(peer)
-        if head is not None:
-            head.best = self._tree.best.ref
-            head.is_doubted = True
-        if self._range is not None and self._range.peer == peer:
-            self._range = None
-
     def _set_timer(self) -> None:
-        times = [request.deadline_ms for request in self._open.values()]
-        if self._wants or self._target() is not None:
+        times = [request.deadline_ms for request in self._requests.open.values()]
+        hedge_ms = self._walk.wake_ms()
+        if hedge_ms is not None:
+            times.append(hedge_ms)
+        if self._wants or self._walk.is_busy:
             now_ms = self._out.now_ms
             resting = (head.resting_until_ms for head in self._peers.values())
             times += [at_ms for at_ms in resting if at_ms > now_ms]

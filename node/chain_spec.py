@@ -5,10 +5,12 @@
 
 `constants` are the runtime's (see `runtime.runtime.Constants`); they are part of the metadata and,
 through its hash, of the genesis block, so nodes with other constants are on another chain.
-`genesis` has one section per pallet.
+`genesis` has one section per pallet. `checkpoint`, which may be left out, is a block that the chain
+has to contain: {"number": 4711, "hash": "0x…"}; it is no part of the genesis.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +37,8 @@ class ChainSpec:
     properties: Mapping[str, Json]
     constants: Mapping[str, Any]
     genesis: Mapping[str, Any]
+    checkpoint: tuple[int, bytes] | None = None
+    """Height and hash of a block that is part of the chain."""
 
     def runtime(self, invariants: bool = False) -> "Runtime":
         """The runtime with this chain's constants. Raises `ConfigInvalid`."""
@@ -74,6 +78,9 @@ class ChainSpec:
             "constants": dict(self.constants),
             "genesis": dict(self.genesis),
         }
+        if self.checkpoint is not None:
+            number, block_hash = self.checkpoint
+            content["checkpoint"] = {"number": number, "hash": "0x" + block_hash.hex()}
         return json.dumps(content, indent=1) + "\n"
 
 
@@ -125,4 +132,27 @@ def parse_chain_spec(content: Any, origin: str) -> ChainSpec:
         properties=fields["properties"],
         constants=fields["constants"],
         genesis=fields["genesis"],
+        checkpoint=_checkpoint(fields.get("checkpoint"), origin),
     )
+
+
+def parse_checkpoint(text: str) -> tuple[int, bytes]:
+    """`NUMBER:0xHASH`. Raises `ConfigInvalid`."""
+    number, _, block_hash = text.partition(":")
+    match = re.fullmatch("0x([0-9a-fA-F]{64})", block_hash)
+    if match is None or not number.isdecimal() or not 0 < int(number) < 1 << 32:
+        raise ConfigInvalid(
+            f"--checkpoint {text}: expected NUMBER:0xHASH, height and hash of a final block."
+        )
+    return int(number), bytes.fromhex(match[1])
+
+
+def _checkpoint(found: Any, origin: str) -> tuple[int, bytes] | None:
+    if found is None:
+        return None
+    try:
+        return parse_checkpoint(f"{found['number']}:{found['hash']}")
+    except (ConfigInvalid, KeyError, TypeError) as error:
+        raise ConfigInvalid(
+            f"{origin}: field 'checkpoint': expected number and hash (0x…), found {found}"
+        ) from error

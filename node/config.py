@@ -47,6 +47,9 @@ class NodeConfig:
     state_pruning: int | None = 256
     """How many finalized states are kept; None is `archive`."""
 
+    checkpoint: tuple[int, bytes] | None = None
+    """Height and hash of a block that the chain has to contain; before that of the chain's file."""
+
     keystore_path: Path | None = None
     password: str | None = None
     parent_fd: int | None = None

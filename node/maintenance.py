@@ -13,10 +13,10 @@ from typing import BinaryIO
 from consensus import aura, effects
 from consensus.aura import BadHeader
 from consensus.events import Verdict
-from consensus.signatures import NativeSignatures
 from node.block_file import Progress, write_block, write_count
 from node.chain import Chain
 from node.chain_spec import load_chain_spec
+from node.checks import NativeChecks
 from node.clock import Clock
 from node.database import Column, Database
 from node.errors import ConfigInvalid, NodeError
@@ -145,7 +145,7 @@ def check_block(chain: Chain, block_hash: Hash, clock: Clock) -> Checked:
     except (StateDiscarded, UnknownVersion, BadHeader) as error:
         raise BlockWrong(f"Block {header.number} cannot be checked: {error}") from error
     author = aura.author_of(digest.slot, authorities)
-    if author is None or not NativeSignatures().verify_seal(author, digest.pre_hash, digest.seal):
+    if author is None or not NativeChecks().verify_seal(author, digest.pre_hash, digest.seal):
         raise BlockWrong(f"Block {header.number} is not sealed by the author of its slot.")
     started = perf_counter()
     executed = chain.execute(effects.Execute(block_hash, header, tuple(body)), clock.wall_ms())

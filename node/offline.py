@@ -12,9 +12,9 @@ from consensus import effects, events
 from consensus.core import Core
 from consensus.events import Event, PeerStatus, Role, SyncBlock
 from consensus.ports import ConsensusConfig
-from consensus.signatures import NativeSignatures
 from node.block_file import BlockFile, Progress
 from node.chain import Chain
+from node.checks import NativeChecks
 from node.clock import Clock
 from node.errors import NodeError
 
@@ -52,7 +52,7 @@ class FileImport:
         config = ConsensusConfig(
             chain.genesis_hash, constants.slot_duration_ms, constants.gossip_duration_ms
         )
-        self._core = Core(config, chain, NativeSignatures())
+        self._core = Core(config, chain, NativeChecks())
 
     def run(self) -> Imported:
         """Import all blocks that are not here yet. Raises `BlocksRefused` and `DiskFailed`."""

@@ -22,16 +22,17 @@ import trio
 
 from consensus import effects
 from consensus.core import Core
+from consensus.grandpa.vote_graph import BlockRef
 from consensus.ports import ConsensusConfig
-from consensus.signatures import NativeSignatures
 from node.chain import Chain, extrinsic_hash
 from node.chain_spec import ChainSpec, load_chain_spec
+from node.checks import NativeChecks
 from node.clock import Clock, SystemClock
 from node.config import NodeConfig
 from node.database import Database
 from node.duties import Duties
 from node.engine import Engine, Notifications
-from node.errors import ConfigInvalid, NodeError, PortTaken
+from node.errors import ConfigInvalid, NodeError, PortTaken, StorageUnusable
 from node.heads import Heads
 from node.kernels import prepare_kernels
 from node.keystore import KEY_TYPES, Keystore, draw_seed, parse_node_key, write_private
@@ -119,6 +120,8 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
     runtime = spec.runtime()
     chain = Chain.open(database, runtime, spec.genesis_storage(runtime), config.state_pruning)
     _refuse_other_code(chain)
+    checkpoint = config.checkpoint or spec.checkpoint
+    _refuse_other_history(chain, checkpoint)
     keystore = _keystore(config)
     rng = random.Random(draw_seed())
     pool = Pool(_validator(chain), extrinsic_hash, runtime.tags_of, clock.monotonic_ms)
@@ -135,7 +138,7 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
         duties.best(effect)
 
     engine = Engine(
-        _core(config, chain, keystore),
+        _core(config, chain, keystore, checkpoint),
         chain,
         pool,
         Signer(keystore, config.base_path),
@@ -224,6 +227,20 @@ def _refuse_other_code(chain: Chain) -> None:
         ) from error
 
 
+def _refuse_other_history(chain: Chain, checkpoint: tuple[int, bytes] | None) -> None:
+    """A database that has another final block at the checkpoint's height is of another history."""
+    if checkpoint is None:
+        return
+    number, block_hash = checkpoint
+    stored = chain.finalized_hash(number)
+    if stored is not None and stored != block_hash:
+        raise StorageUnusable(
+            f"The database has block 0x{stored.hex()} at height {number}, the checkpoint says "
+            f"0x{block_hash.hex()}. If the checkpoint is right, this node followed a forged past: "
+            "remove its folder db and let it fetch the chain again."
+        )
+
+
 def _keystore(config: NodeConfig) -> Keystore:
     keystore = Keystore(config.keystore_path or config.base_path / "keystore", config.password)
     if config.dev_key is not None:
@@ -302,7 +319,9 @@ def _node_key(config: NodeConfig) -> bytes:
         ) from error
 
 
-def _core(config: NodeConfig, chain: Chain, keystore: Keystore) -> Core:
+def _core(
+    config: NodeConfig, chain: Chain, keystore: Keystore, checkpoint: tuple[int, bytes] | None
+) -> Core:
     constants = chain.runtime.constants
     is_authority = config.is_validator
     return Core(
@@ -313,9 +332,10 @@ def _core(config: NodeConfig, chain: Chain, keystore: Keystore) -> Core:
             aura_keys=keystore.ring("aura") if is_authority else (),
             grandpa_keys=keystore.ring("gran") if is_authority else (),
             is_authoring_forced=config.force_authoring,
+            checkpoint=None if checkpoint is None else BlockRef(checkpoint[1], checkpoint[0]),
         ),
         chain,
-        NativeSignatures(),
+        NativeChecks(),
     )
 
 

@@ -25,6 +25,7 @@ OUT_OF_PLACE = -128  # a message that this node does not expect of a peer
 ENGINE_BUSY_PAUSE_S = 0.05
 RESPONSE_BYTES_MAX = 4 << 20
 RESPONSE_BLOCKS_MAX = 64
+RESPONSE_HEADERS_MAX = 128  # without bodies; some 300 bytes each
 
 
 class BlockServer:
@@ -50,7 +51,8 @@ class BlockServer:
         return found
 
     def _hashes(self, request: messages.BlockRequest) -> list[Hash]:
-        count = min(request.blocks_max, RESPONSE_BLOCKS_MAX)
+        most = RESPONSE_BLOCKS_MAX if request.with_bodies else RESPONSE_HEADERS_MAX
+        count = min(request.blocks_max, most)
         start = (
             request.start_hash
             if request.start_hash is not None

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncclick as click
 
+from node.chain_spec import parse_checkpoint
 from node.cli.maintenance import COMMANDS
 from node.config import NodeConfig
 from node.errors import ConfigInvalid
@@ -52,6 +53,7 @@ def _options(command: Any) -> Any:
             for name in DEV_ACCOUNTS
         ],
         click.option("--force-authoring", is_flag=True, help="Author even without peers."),
+        click.option("--checkpoint", help="NUMBER:0xHASH of a block the chain has to contain."),
         click.option("--state-pruning", default="256", show_default=True, help="N or archive."),
         # keys
         click.option("--keystore-path", type=path, help="Default: keystore below the base path."),
@@ -170,6 +172,7 @@ def make_config(flags: dict[str, Any], temporary: Path | None) -> NodeConfig:
         prometheus_port=None if flags["no_prometheus"] else flags["prometheus_port"],
         prometheus_address=ALL_ADDRESSES if flags["prometheus_external"] else LOCAL_ADDRESS,
         state_pruning=_pruning(flags["state_pruning"]),
+        checkpoint=None if flags["checkpoint"] is None else parse_checkpoint(flags["checkpoint"]),
         keystore_path=flags["keystore_path"],
         password=_secret(flags["password_filename"], "--password-filename"),
         parent_fd=flags["parent_fd"],

@@ -1,6 +1,6 @@
 """All benchmarks in one run."""
 
-from tests.bench import block_import, clearing, codec, rpc
+from tests.bench import block_import, clearing, codec, rpc, sync
 
 
 def main() -> None:
@@ -9,6 +9,7 @@ def main() -> None:
     block_import.run()
     codec.run()
     rpc.run()
+    sync.run()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import pytest
 
 from consensus import aura
-from consensus.signatures import NativeSignatures
+from node.checks import NativeChecks
 from runtime.primitives.block import Digest, Header
 from runtime.primitives.crypto import KeyPair, Scheme
 from runtime.primitives.grandpa import Prevote, vote_payload
@@ -26,7 +26,7 @@ def test_a_seal_is_appended_last_and_signs_what_is_before_it() -> None:
     assert sealed.digest.logs[-1].encode()[:7].hex() == "05" + b"aura".hex() + "0101"
     read = aura.read_header(sealed)
     assert (read.slot, read.pre_hash) == (7, aura.pre_hash(unsealed))
-    verifier = NativeSignatures()
+    verifier = NativeChecks()
     assert verifier.verify_seal(pair.public, read.pre_hash, read.seal)
     assert not verifier.verify_seal(pair.public, sealed.hash(), read.seal)
 
@@ -35,8 +35,8 @@ def test_votes_are_checked_with_ed25519() -> None:
     pair = KeyPair.from_suri("//Alice", Scheme.ED25519)
     payload = vote_payload(Prevote(ZERO, 1), 2, 3)
 
-    assert NativeSignatures().verify_vote(pair.public, payload, pair.sign(payload))
-    assert not NativeSignatures().verify_vote(pair.public, payload + b"x", pair.sign(payload))
+    assert NativeChecks().verify_vote(pair.public, payload, pair.sign(payload))
+    assert not NativeChecks().verify_vote(pair.public, payload + b"x", pair.sign(payload))
 
 
 def test_authors_take_turns() -> None:

@@ -6,7 +6,8 @@ from consensus import events, pipeline
 from consensus.effects import RequestBlocks
 from consensus.events import PeerStatus, Role, SyncBlock, Verdict
 from consensus.pipeline import ORPHAN_LIFE_MS, PARKED_MAX
-from consensus.sync import COOLDOWN_MS, HEDGE_MS, REQUEST_TIMEOUT_MS, WANT_LIFE_MS, WANTS_MAX
+from consensus.requests import COOLDOWN_MS, REQUEST_TIMEOUT_MS
+from consensus.sync import HEDGE_MS, WANT_LIFE_MS, WANTS_MAX
 from runtime.primitives.block import Header
 from runtime.primitives.grandpa import CommitMessage
 from runtime.primitives.types import Hash

@@ -69,3 +69,15 @@ def test_a_genesis_section_that_is_wrong_is_refused(content: dict[str, Any]) -> 
 
     with pytest.raises(ConfigInvalid, match="genesis of chain"):
         spec.genesis_storage(spec.runtime())
+
+
+def test_a_checkpoint_is_kept_and_a_wrong_one_is_refused(content: dict[str, Any]) -> None:
+    wanted = {"number": 7, "hash": "0x" + "ab" * 32}
+
+    spec = parse_chain_spec({**content, "checkpoint": wanted}, "x")
+
+    assert spec.checkpoint == (7, b"\xab" * 32)
+    assert json.loads(spec.encode())["checkpoint"] == wanted
+    for wrong in (7, {"number": 7}, {"number": 0, "hash": wanted["hash"]}):
+        with pytest.raises(ConfigInvalid, match="'checkpoint': expected"):
+            parse_chain_spec({**content, "checkpoint": wrong}, "x")

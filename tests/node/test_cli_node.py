@@ -105,6 +105,8 @@ async def test_a_node_without_a_chain_is_told_what_to_pass() -> None:
         (("--listen-addr", "/ip4/0.0.0.0/tcp/99999"), "expected /ip4/ADDRESS/tcp/PORT"),
         (("--node-key", "0x12"), "a network key has 32 bytes, not 1"),
         (("--node-key", "zz"), "--node-key"),
+        (("--checkpoint", "7"), "--checkpoint 7: expected NUMBER:0xHASH"),
+        (("--checkpoint", "0:0x" + "00" * 32), "expected NUMBER:0xHASH"),
         (("--node-key-file", "nowhere"), "--node-key-file nowhere cannot be read"),
         (("--password-filename", "nowhere"), "--password-filename nowhere cannot be read"),
     ],

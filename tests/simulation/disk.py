@@ -5,14 +5,14 @@ since, the earliest first, as LevelDB's one log does. Signatures are cheap hashe
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from consensus import effects, events
 from consensus.effects import SignKind
 from consensus.ports import SignatureVerifier, SignerMark
-from consensus.signatures import NativeSignatures
+from node.checks import NativeChecks
 from runtime.primitives.block import Header
 from runtime.primitives.crypto import KeyPair, Scheme
 from runtime.primitives.grandpa import Message, SignedMessage
@@ -31,12 +31,23 @@ def sign(public: bytes, payload: bytes) -> bytes:
 
 
 class CheapSignatures:
-    """`SignatureVerifier` of the signatures above."""
+    """`SignatureVerifier` of the signatures above; `root_of` says what headers say of bodies."""
+
+    def __init__(self, root_of: Callable[[Sequence[bytes]], Hash] | None = None) -> None:
+        self._root_of = root_of or body_root
 
     def verify_seal(self, public: bytes, payload: bytes, signature: bytes) -> bool:
         return sign(public, payload) == signature
 
     verify_vote = verify_seal
+
+    def verify_body(self, root: Hash, extrinsics: Sequence[bytes]) -> bool:
+        return root == self._root_of(extrinsics)
+
+
+def body_root(extrinsics: Sequence[bytes]) -> Hash:
+    """What a header of a network without a runtime says of its body."""
+    return blake2_256(b"".join(extrinsics))
 
 
 class KeyRing(Protocol):
@@ -52,8 +63,8 @@ class KeyRing(Protocol):
 class CheapKeys:
     """The same key for seals and votes; a signature is a hash."""
 
-    def __init__(self) -> None:
-        self.verifier: SignatureVerifier = CheapSignatures()
+    def __init__(self, root_of: Callable[[Sequence[bytes]], Hash] | None = None) -> None:
+        self.verifier: SignatureVerifier = CheapSignatures(root_of)
 
     def seal_key(self, name: str) -> bytes:
         return key_of(name)
@@ -74,20 +85,21 @@ class RememberedChecks:
     """The real checks; each is done once for all nodes of the process."""
 
     def __init__(self) -> None:
-        native = NativeSignatures()
+        native = NativeChecks()
         self.verify_seal: Callable[[bytes, bytes, bytes], bool] = functools.lru_cache(8_192)(
             native.verify_seal
         )
         self.verify_vote: Callable[[bytes, bytes, bytes], bool] = functools.lru_cache(8_192)(
             native.verify_vote
         )
+        self.verify_body = native.verify_body
 
 
 class RealKeys:
     """sr25519 for seals, ed25519 for votes. With `is_shared` equal checks are done once."""
 
     def __init__(self, is_shared: bool = False) -> None:
-        self.verifier: SignatureVerifier = RememberedChecks() if is_shared else NativeSignatures()
+        self.verifier: SignatureVerifier = RememberedChecks() if is_shared else NativeChecks()
         self._pairs: dict[bytes, KeyPair] = {}
 
     def seal_key(self, name: str) -> bytes:

@@ -17,12 +17,21 @@ from consensus.core import Core
 from consensus.effects import Effect
 from consensus.events import Event, PeerStatus, Role, TimerName, Verdict
 from consensus.grandpa.records import ROUNDS_KEY, OwnVotes, VoterRecord, own_votes_key, stage_of
+from consensus.grandpa.vote_graph import BlockRef
 from consensus.ports import ConsensusConfig, LoadedState
 from runtime.primitives.block import Digest, DigestItem, Header
 from runtime.primitives.grandpa import SignedMessage, Vote
-from runtime.primitives.hashing import blake2_256
 from runtime.primitives.types import Hash
-from tests.simulation.disk import CheapKeys, KeyRing, SimDisk, SimSigner, Store, key_of, sign
+from tests.simulation.disk import (
+    CheapKeys,
+    KeyRing,
+    SimDisk,
+    SimSigner,
+    Store,
+    body_root,
+    key_of,
+    sign,
+)
 
 EPOCH_MS = 1_700_000_000_000 // 6_000 * 6_000
 BAD_EXTRINSIC = b"bad"
@@ -39,7 +48,7 @@ def make_block(
 ) -> Header:
     """A sealed block, as `author` makes it."""
     number = parent.number + 1
-    root = blake2_256(b"".join(extrinsics))
+    root = body_root(extrinsics)
     unsealed = Header(parent.hash(), number, ZERO, root, aura.pre_digest(slot))
     return aura.sealed(unsealed, sign(key_of(author), aura.pre_hash(unsealed)))
 
@@ -81,6 +90,7 @@ class Node:
         self._synced_at_ms = 0
         self.clock_offset_ms = 0
         self.is_forced = False
+        self.checkpoint: BlockRef | None = None
         self.core: Core | None = None
         self.run = 0
         self.peers: set[str] = set()
@@ -124,6 +134,7 @@ class Node:
             aura_keys=self.seal_keys if self.is_authority else (),
             grandpa_keys=self.vote_keys if self.is_authority else (),
             is_authoring_forced=self.is_forced,
+            checkpoint=self.checkpoint,
         )
         self.core = Core(config, Reader(self.disk), network.ring.verifier)
         self.run += 1
@@ -234,7 +245,7 @@ class Node:
     def build(self, build: effects.Build) -> events.Built:
         """An unsealed block."""
         extrinsics = (build.slot.to_bytes(8, "little"),)
-        root = blake2_256(b"".join(extrinsics))
+        root = body_root(extrinsics)
         logs = [*build.digest.logs, *self.network.deposits.get(build.number, ())]
         header = Header(build.parent_hash, build.number, ZERO, root, Digest(logs))
         return events.Built(build.slot, build.parent_hash, header, extrinsics)

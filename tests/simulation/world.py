@@ -34,6 +34,7 @@ from runtime.primitives.extrinsic import (
 )
 from runtime.primitives.session import SessionKeys, prove_ownership
 from runtime.primitives.types import AccountId, Hash
+from runtime.state.trie import extrinsics_root
 from tests.simulation.adversary import Adversary
 from tests.simulation.disk import CheapKeys, RealKeys, SimDisk, Store, pair_for
 from tests.simulation.driver import SYNC_MS, Network, Node, serve_blocks
@@ -209,7 +210,8 @@ class SimWorld(Network):
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        ring = RealKeys(not plan.is_executed_by_all) if plan.has_real_signatures else CheapKeys()
+        is_shared = not plan.is_executed_by_all
+        ring = RealKeys(is_shared) if plan.has_real_signatures else CheapKeys(extrinsics_root)
         self._ledger: Ledger | None = None
         self.has_healed = False
         self.sims: dict[str, SimNode] = {}

@@ -19,7 +19,7 @@ from consensus.grandpa.justification import (
 from consensus.grandpa.records import VoteRound
 from consensus.grandpa.vote_graph import PRECOMMIT, BlockRef
 from consensus.grandpa.voter_set import VoterSet
-from consensus.signatures import NativeSignatures
+from node.checks import NativeChecks
 from runtime.primitives.block import Digest, Header, Other
 from runtime.primitives.grandpa import (
     Commit,
@@ -316,7 +316,7 @@ def test_a_justification_of_a_public_chain_is_accepted() -> None:
     # Five of seven; who the other two were is not recorded and does not matter.
     voters = VoterSet([*(vote.id for vote in proof.commit.precommits), b"x" * 32, b"y" * 32])
 
-    verify_justification(proof, case["set_id"], voters, NativeSignatures())
+    verify_justification(proof, case["set_id"], voters, NativeChecks())
 
     with pytest.raises(BadJustification, match="signature"):
-        verify_justification(proof, case["set_id"] + 1, voters, NativeSignatures())
+        verify_justification(proof, case["set_id"] + 1, voters, NativeChecks())
