@@ -16,7 +16,7 @@ from typing import cast
 
 import asyncclick as click
 
-from node.cli import market_chain, market_contracts, market_prices
+from node.cli import market_chain, market_contracts, market_history, market_prices
 from runtime.kernels.auction import Clearing, OrderArrays, TreeArrays, clear_signed
 from runtime.kernels.bounds import AuctionBoundsError
 
@@ -45,6 +45,9 @@ for command in (
     market_contracts.contract,
     market_prices.prices,
     market_prices.rules,
+    market_history.history,
+    market_history.proof,
+    market_history.verify,
 ):
     group.add_command(command)
 

@@ -10,7 +10,8 @@ members of the pool share (`pool.py`). Before all of that, contracts between two
 Invariants, checked by `check_invariants`: what this pallet keeps aside of an account is the sum of
 its holdings' collateral, each exactly what `hold_of` says; payables of an interval sum to its rent
 and sold less bought energy to its booked loss, at every bus; the house is empty; a settlement
-creates no money and no energy, also when it is made again after corrections (`finality.py`).
+creates no money and no energy, also when it is made again after corrections (`finality.py`). What is final is
+proved by the root of its day (`history.py`).
 
 Left out: orders over several intervals.
 Rules and reasons: docs/market.md and docs/settlement.md.
@@ -64,6 +65,7 @@ from runtime.pallets.trading.deals import SLOTS_PER_DAY
 from runtime.pallets.trading.decisions import MarketDecision, carry_out, check_decision
 from runtime.pallets.trading.finality import make_final, settle_corrected
 from runtime.pallets.trading.genesis import genesis_contract
+from runtime.pallets.trading.history import History
 from runtime.pallets.trading.invariants import check_market
 from runtime.pallets.trading.membership import MEMBER_FROM_THE_BEGINNING, choose
 from runtime.pallets.trading.opening import open_intervals
@@ -97,7 +99,15 @@ Prices = Annotated[tuple[PricePerKwh, ...], MaxLen(BUSES_MAX)]
 Lines = Annotated[tuple[SettlementLine, ...], MaxLen(CONNECTIONS_MAX)]
 
 
-class Trading(OrderCalls, Rights, Parameters, NetworkTariffs, LocationalPrices, Pallet[Config]):
+class Trading(
+    OrderCalls,
+    Rights,
+    Parameters,
+    NetworkTariffs,
+    LocationalPrices,
+    History,
+    Pallet[Config],
+):
     schedule: StorageValue[Schedule]
     """Where the market stands in time."""
 

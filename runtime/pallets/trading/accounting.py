@@ -41,6 +41,9 @@ SETTLEMENT_INTERVALS = 3
 """Interval k is settled in the first block at or after the start of interval k + 3."""
 
 SETTLEMENTS_PER_BLOCK_MAX = 8  # a day's backlog is gone after a dozen blocks
+FINALS_PART = 8
+"""Closing settlements has this part of the weight for settlements, which leave it to that."""
+
 INTERVAL_WEIGHT = 2_000_000_000  # 2 ms: records, flows, the measured balance
 CONNECTION_WEIGHT = 100_000_000  # 100 us: its reading or estimate, its line, its account
 
@@ -61,8 +64,8 @@ def note_time(market: "Trading", now_ms: int) -> None:
 def settlements_fitting(market: "Trading") -> int:
     """How many intervals a block can settle: at least one, at most eight."""
     weight = INTERVAL_WEIGHT + CONNECTION_WEIGHT * market.config.registry.count()
-    part = market.config.settlement_weight // OPENING_PART
-    fitting = (market.config.settlement_weight - part) // weight
+    whole = market.config.settlement_weight
+    fitting = (whole - whole // OPENING_PART - whole // FINALS_PART) // weight
     return min(max(1, fitting), SETTLEMENTS_PER_BLOCK_MAX)
 
 

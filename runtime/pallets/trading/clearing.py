@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from runtime.kernels.auction import Clearing, OrderArrays, clear_signed
 from runtime.kernels.bounds import PRICE_MAX
 from runtime.pallets.trading.events import GateClosed, IntervalCleared, OrderFilled
+from runtime.pallets.trading.history import note_trade
 from runtime.pallets.trading.orders import hold_of, position_of
 from runtime.pallets.trading.pairing import pair_fills, pairing_weight
 from runtime.pallets.trading.price_parts import note_clearing
@@ -170,6 +171,7 @@ def clear_interval(
     rent_nano, loss_wh = book_network(market, interval, tree.parent.tolist(), clearing)
     market.prices[interval] = tuple(prices)
     market.reference_price.set(prices[0])
+    note_trade(market, interval, prices[0], traded_wh, value_nano)
     note_clearing(market, interval, tree, clearing, rent_nano)
     market.deposit_event(IntervalCleared(interval, traded_wh, tuple(prices)))
     orders_before = sum(len(holdings[connection].orders) for connection in changed)

@@ -15,8 +15,10 @@ from msgspec.structs import replace
 
 from runtime.pallets.consumption_metering.records import Metered
 from runtime.pallets.producer_registration import TRANSFORMER
+from runtime.pallets.trading.accounting import FINALS_PART
 from runtime.pallets.trading.config import tariff_of
 from runtime.pallets.trading.events import IntervalSettledAgain, SettlementFinal
+from runtime.pallets.trading.history import FINAL_LINE_WEIGHT, add_final, forget_record
 from runtime.pallets.trading.opening import as_settled, keep_deals
 from runtime.pallets.trading.parameters import parameters_at
 from runtime.pallets.trading.payments import net_amounts, pay
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from runtime.pallets.trading import Trading
 
 FINALS_PER_BLOCK_MAX = 16  # two records each; a week's backlog is gone after some forty blocks
+FINAL_WEIGHT = 1_000_000_000  # 1 ms: two records, the root of a day
 HISTORY_INTERVALS = 768  # the longest dispute window, and a day to look things up
 
 
@@ -103,7 +106,7 @@ def make_final(market: "Trading", now_ms: int) -> None:
     """Close settlements whose dispute window has passed, in the order of their settlement."""
     config, totals = market.config, market.totals.get()
     first = totals.intervals_final
-    last = min(totals.intervals_settled, first + FINALS_PER_BLOCK_MAX)
+    last = min(totals.intervals_settled, first + finals_fitting(market))
     done = 0
     for ordinal in range(first, last):
         interval = market.settled_at[ordinal]
@@ -115,11 +118,19 @@ def make_final(market: "Trading", now_ms: int) -> None:
             break
         market.settlements[interval] = replace(record, is_final=True)
         config.metering.make_final(interval)
+        add_final(market, interval)
         market.deposit_event(SettlementFinal(interval))
         done += 1
     if done:
         market.totals.set(replace(totals, intervals_final=first + done))
     forget_old(market)
+
+
+def finals_fitting(market: "Trading") -> int:
+    """How many settlements a block can close: at least one, each with a hash of every line."""
+    weight = FINAL_WEIGHT + FINAL_LINE_WEIGHT * market.config.registry.count()
+    part = market.config.settlement_weight // FINALS_PART
+    return min(max(1, part // weight), FINALS_PER_BLOCK_MAX)
 
 
 def forget_old(market: "Trading") -> None:
@@ -129,6 +140,7 @@ def forget_old(market: "Trading") -> None:
     for ordinal in range(begin, end):
         interval = market.settled_at[ordinal]
         assert interval is not None, "settlements are numbered without gaps"
+        forget_record(market, interval, market.settled_at[ordinal + 1])
         del market.settled_at[ordinal]
         del market.settlements[interval]
         del market.lines[interval]

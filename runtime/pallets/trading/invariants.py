@@ -9,6 +9,7 @@ from runtime.pallets.system import HOUSE
 from runtime.pallets.trading import finality
 from runtime.pallets.trading.accounting import SETTLEMENTS_PER_BLOCK_MAX
 from runtime.pallets.trading.collateral import position_hold
+from runtime.pallets.trading.history import check_days
 from runtime.pallets.trading.orders import INTERVALS_STORED_MAX, hold_of, position_of
 from runtime.pallets.trading.parameters import check_parameter_changes
 from runtime.pallets.trading.price_parts import check_price_parts
@@ -62,6 +63,7 @@ def check_market(market: "Trading") -> None:
     check_money(market)
     check_parameter_changes(market)
     check_tariffs(market)
+    check_days(market)
     check_price_parts(market, stored)
 
 

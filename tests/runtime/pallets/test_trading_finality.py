@@ -200,7 +200,7 @@ def test_a_week_of_corrections_is_settled_eight_intervals_a_block() -> None:
 
 
 def test_finality_catches_up_sixteen_intervals_a_block() -> None:
-    zone = settled_zone(dispute_intervals=30)
+    zone = settled_zone(dispute_intervals=30, settlement_weight=2 * 10**11)
     zone.run(K + 4, K + 20)
     before = zone.trading.totals.get()
     zone.block(K + 400)
