@@ -36,9 +36,7 @@ Days = list[tuple[U32, Day]]
 @click.command()
 @click.option("--first", type=click.IntRange(0, NUMBER_MAX), help="Default: a week back.")
 @click.option("--last", type=click.IntRange(0, NUMBER_MAX), help="Default: the present interval.")
-@click.option(
-    "--days", is_flag=True, help="By day since genesis instead; --first, --last are days."
-)
+@click.option("--days", is_flag=True, help="By day since genesis; --first, --last are days.")
 @OUTPUT
 @rpc_options
 async def history(
@@ -154,12 +152,12 @@ def read_proof(file: Path) -> Shown:
         raise ConfigInvalid(f"{file} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
         raise ConfigInvalid(f"{file} is not JSON: {error}") from error
-    fields = cast(Mapping[str, object], content) if isinstance(content, dict) else {}
+    fields: Mapping[str, object] = {}
+    if isinstance(content, dict):
+        fields = cast(Mapping[str, object], content)  # JSON's keys are strings
     kind, text = fields.get("kind"), fields.get("proof")
     if kind not in KINDS or not isinstance(text, str):
-        raise ConfigInvalid(
-            f"{file} is no proof: expected `kind` ({', '.join(KINDS)}) and `proof`."
-        )
+        raise ConfigInvalid(f"{file} is no proof: expected `kind` (record, line) and `proof`.")
     try:
         data = bytes.fromhex(text.removeprefix("0x"))
         if kind == "record":
@@ -183,7 +181,6 @@ def text_of(proof: RecordProof) -> str:
     record = proof.record
     traded = "nothing traded"
     if record.candle is not None:
-        traded = (
-            f"{record.candle.volume_wh} Wh traded, last at {record.candle.close_micro / 1e6:.6f}"
-        )
+        price = record.candle.close_micro / 1e6
+        traded = f"{record.candle.volume_wh} Wh traded, last at {price:.6f}"
     return f"interval {record.interval}: {traded}; {record.settlement.import_wh} Wh were taken"

@@ -10,8 +10,8 @@ members of the pool share (`pool.py`). Before all of that, contracts between two
 Invariants, checked by `check_invariants`: what this pallet keeps aside of an account is the sum of
 its holdings' collateral, each exactly what `hold_of` says; payables of an interval sum to its rent
 and sold less bought energy to its booked loss, at every bus; the house is empty; a settlement
-creates no money and no energy, also when it is made again after corrections (`finality.py`). What is final is
-proved by the root of its day (`history.py`).
+creates no money and no energy, also when it is made again after corrections (`finality.py`). What
+is final is proved by the root of its day (`history.py`).
 
 Left out: orders over several intervals.
 Rules and reasons: docs/market.md and docs/settlement.md.
