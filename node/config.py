@@ -1,9 +1,9 @@
 """All settings of a node, in one frozen record. Names and defaults are Substrate's flags."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from rpc.config import DEFAULT_ORIGINS
+from rpc.config import DEFAULT_ORIGINS, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,7 @@ class NodeConfig:
     rpc_cors: tuple[str, ...] | None = DEFAULT_ORIGINS
     """Origins of web pages that may call; None allows all."""
 
-    rpc_max_connections: int = 100
-    rpc_max_request_mib: int = 15
-    rpc_max_response_mib: int = 15
-    rpc_max_subscriptions_per_connection: int = 1_024
+    rpc_limits: Limits = field(default_factory=Limits)
 
     prometheus_port: int | None = 9615
     prometheus_address: str = "127.0.0.1"

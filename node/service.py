@@ -33,6 +33,7 @@ from node.database import Database
 from node.duties import Duties
 from node.engine import Engine, Notifications
 from node.errors import ConfigInvalid, NodeError, PortTaken, StorageUnusable
+from node.file_limit import raise_file_limit
 from node.heads import Heads
 from node.kernels import prepare_kernels
 from node.keystore import KEY_TYPES, Keystore, draw_seed, parse_node_key, write_private
@@ -61,7 +62,7 @@ from node.wire import BlockServer, NetworkWire, make_status
 from p2p.network import Network, NetworkConfig
 from p2p.ports import AddressInvalid, ListenError
 from rpc import ports
-from rpc.config import MIB, Limits, MethodSet, RpcConfig
+from rpc.config import MethodSet, RpcConfig
 from rpc.listener import PortInUse
 from rpc.server import Server
 from rpc.stats import RpcStats
@@ -105,6 +106,7 @@ async def run_node(
             f"The base path {config.base_path} cannot be made: {error.strerror}. "
             "Pass another one with --base-path."
         ) from error
+    raise_file_limit(config.rpc_limits.connections_max)
     # A kernel that is compiled inside a block would hold up everything else for many seconds.
     prepare_kernels()
     clock = SystemClock(config.wall_clock_offset_ms)
@@ -345,12 +347,7 @@ def _rpc_config(config: NodeConfig) -> RpcConfig:
         port=config.rpc_port,
         methods=cast(MethodSet, config.rpc_methods),  # the command line offers these three only
         origins=config.rpc_cors,
-        limits=Limits(
-            connections_max=config.rpc_max_connections,
-            request_bytes_max=config.rpc_max_request_mib * MIB,
-            response_bytes_max=config.rpc_max_response_mib * MIB,
-            subscriptions_max=config.rpc_max_subscriptions_per_connection,
-        ),
+        limits=config.rpc_limits,
     )
 
 

@@ -6,8 +6,13 @@ cannot be rebound, so any is fine where the server listens to the outside.
 """
 
 import ipaddress
+import re
+from collections.abc import Callable
 
 from rpc.config import RpcConfig
+
+PROXY_HEADERS = ("x-real-ip", "x-forwarded-for", "forwarded")
+"""In the order in which they are looked at."""
 
 
 class Access:
@@ -15,6 +20,8 @@ class Access:
 
     def __init__(self, config: RpcConfig) -> None:
         self._origins = config.origins
+        self._limits = config.limits
+        self.trusts_proxy_headers = config.limits.trusts_proxy_headers
         self._names = {"localhost", *(name.lower() for name in config.host_names)}
         self._is_exposed = not _is_loopback(config.host)
         self.allows_unsafe = config.methods == "unsafe" or (
@@ -38,6 +45,30 @@ class Access:
         if origin is None or self._origins is None:
             return True
         return any(_matches(pattern, origin.lower()) for pattern in self._origins)
+
+    def is_unlimited(self, address: str, header: Callable[[str], str | None]) -> bool:
+        """Whether a client may call as often as it likes.
+
+        `header` looks up what the last proxy said of it; it counts only where that is trusted.
+        """
+        if self.trusts_proxy_headers:
+            told = (_proxied(name, header(name)) for name in PROXY_HEADERS)
+            address = next((found for found in told if found), address)
+        client = _address(address)
+        return client is not None and any(
+            client in network for network in self._limits.unlimited_networks
+        )
+
+
+def _proxied(name: str, value: str | None) -> str | None:
+    """The client's address in a header: its first, as the proxy nearest to the client saw it."""
+    if value is None:
+        return None
+    first = value.partition(",")[0]
+    if name == "forwarded":
+        match = re.search(r'(?i)(?:^|;)\s*for="?([^";]+)', first)
+        first = match[1] if match is not None else ""
+    return _without_port(first.strip())
 
 
 def _matches(pattern: str, origin: str) -> bool:

@@ -1,5 +1,6 @@
 """Settings of the RPC server; defaults are polkadot-sdk's unless a line says otherwise."""
 
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +14,8 @@ DEFAULT_ORIGINS = (
     "https://127.0.0.1:*",
     "https://polkadot.js.org",
 )
+
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MethodSet = Literal["auto", "safe", "unsafe"]
 
@@ -29,9 +32,15 @@ class Limits:
     message_buffer: int = 64
     """Messages waiting for one client; a client that lags further behind is cut."""
     batch_max: int = 1_024
-    """Calls in a batch; polkadot-sdk has no bound but the request's size."""
+    """Calls in a batch, 0 for no batches; polkadot-sdk has no bound but the request's size."""
     calls_max: int = 32
     """Calls of one connection that run at once; a browser's start-up sends about twenty."""
+    calls_per_minute_max: int | None = None
+    """Calls that one connection may make, on average and at once; None is no limit."""
+    unlimited_networks: Sequence[IpNetwork] = ()
+    """Clients from there may make any number of calls."""
+    trusts_proxy_headers: bool = False
+    """Whether those headers tell the client's address, because a proxy of ours sets them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

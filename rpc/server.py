@@ -31,6 +31,7 @@ from rpc.listener import ClientSocket, accept_clients, open_listeners, port_of
 from rpc.methods import Method, Registry
 from rpc.openrpc import describe
 from rpc.ports import Json, Node
+from rpc.quota import Quota
 from rpc.readiness import Readiness
 from rpc.session import Reply, Services, Session
 from rpc.stats import RpcStats
@@ -128,6 +129,10 @@ class Server:
     async def _serve_requests(self, stream: ClientSocket) -> None:
         """Usual requests without a parser, and from the first unusual one on with h11."""
         session = Session(self._services, "http", self._access.allows_unsafe)
+        per_minute = self._config.limits.calls_per_minute_max
+        quota = None if per_minute is None else Quota(per_minute)
+        if quota is not None and not self._access.is_unlimited(stream.address, no_header):
+            session.quota = quota
         usual = UsualHttp(stream, session, self._access, self._config, self._watch)
         try:
             received = await usual.run()
@@ -138,19 +143,26 @@ class Server:
                 if usual.is_late:
                     self.stats.rejected["timeout"] += 1
                     raise HttpError(408, "The request took too long to arrive.")
-                await self._serve_unusual(connection, stream, session)
+                await self._serve_unusual(connection, stream, session, quota)
             except HttpError as error:
                 await connection.refuse(error)
         finally:
             session.close()
 
     async def _serve_unusual(
-        self, connection: HttpConnection, stream: ClientSocket, session: Session
+        self,
+        connection: HttpConnection,
+        stream: ClientSocket,
+        session: Session,
+        quota: Quota | None,
     ) -> None:
         while (request := await connection.next_request()) is not None:
             self._check(request)
+            if quota is not None:
+                is_unlimited = self._access.is_unlimited(stream.address, request.header)
+                session.quota = None if is_unlimited else quota
             if request.is_upgrade:
-                await self._serve_websocket(connection, stream, request)
+                await self._serve_websocket(connection, stream, request, session.quota)
                 return
             await self._answer(connection, request, session)
             if not connection.can_go_on:
@@ -165,7 +177,11 @@ class Server:
             raise HttpError(403, "This Origin may not call; see --rpc-cors.")
 
     async def _serve_websocket(
-        self, connection: HttpConnection, stream: ClientSocket, request: HttpRequest
+        self,
+        connection: HttpConnection,
+        stream: ClientSocket,
+        request: HttpRequest,
+        quota: Quota | None,
     ) -> None:
         websocket = WebSocketConnection(
             stream,
@@ -173,6 +189,7 @@ class Server:
             self._config.timeouts,
             self._access.allows_unsafe,
             self._watch,
+            quota,
         )
         await websocket.run(request, connection.unread)
 
@@ -231,6 +248,10 @@ class Server:
         if origin is None:
             return ()
         return (("access-control-allow-origin", origin), ("vary", "origin"))
+
+
+def no_header(_name: str) -> None:
+    """Of a client whose headers have not come."""
 
 
 def _discovery(registry: Registry) -> Method:

@@ -14,6 +14,7 @@ import trio
 from rpc.config import Limits
 from rpc.connection import Call, Connection
 from rpc.jsonrpc import (
+    BATCHES_DISABLED,
     INTERNAL_ERROR,
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
@@ -43,6 +44,7 @@ from rpc.methods import (
 )
 from rpc.params import as_list, decode_subscription_id
 from rpc.ports import Json, Node
+from rpc.quota import Quota
 from rpc.stats import UNKNOWN_METHOD, RpcStats
 from rpc.subscriptions import ChainFeed, Sink
 
@@ -102,6 +104,8 @@ class Session:
         self._start = start
         self.connection = Connection(services.feed, start)
         self._sinks: dict[str, Sink] = {}
+        self.quota: Quota | None = None
+        """What bounds the rate of calls; the transport knows who is exempt."""
 
     def answer(self, message: bytes | bytearray) -> "Reply | Coroutine[Any, Any, Reply]":
         """Reply to one message: at once, or by a coroutine when it has to wait for something.
@@ -156,6 +160,9 @@ class Session:
     async def _answer_parts(self, message: bytes | bytearray, whole: Reply) -> bytes | None:
         limits = self._services.limits
         try:
+            if limits.batch_max == 0:
+                text = "Batched requests are not supported by this server"
+                raise RpcError(BATCHES_DISABLED, text)
             parts = split_batch(message)
             if len(parts) > limits.batch_max:
                 data = f"Exceeded max limit of {limits.batch_max}"
@@ -196,6 +203,8 @@ class Session:
             entry = self._services.registry.find(request.method)
             label = request.method
             self._services.stats.calls_started[self._protocol, label] += 1
+            if self.quota is not None:
+                self.quota.spend()
             value = self._call(entry, request, reply)
             if isinstance(value, Coroutine):
                 return self._answer_later(value, request, label)

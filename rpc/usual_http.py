@@ -12,7 +12,7 @@ from enum import Enum
 
 import trio
 
-from rpc.access import Access
+from rpc.access import PROXY_HEADERS, Access
 from rpc.config import RpcConfig
 from rpc.http import HEAD_BYTES_MAX, JSON_TYPE, Disconnected, send_slices
 from rpc.listener import ClientSocket
@@ -28,6 +28,7 @@ _HEAD = re.compile(
     rb"POST /[!-~]* HTTP/1\.1\r\n(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~]*\r\n)+\r\n", re.ASCII
 )
 _UNUSUAL = frozenset((b"transfer-encoding", b"expect", b"upgrade"))
+_PROXY_HEADERS = tuple(name.encode() for name in PROXY_HEADERS)
 _ONCE = frozenset((b"host", b"content-length", b"content-type", b"origin", b"connection"))
 
 
@@ -58,6 +59,8 @@ def parse_usual(head: bytes, access: Access) -> UsualHead | None:
         return None
     if found.get(b"connection", b"keep-alive").lower() != b"keep-alive":
         return None
+    if access.trusts_proxy_headers and any(name in found for name in _PROXY_HEADERS):
+        return None  # each request may come from another client
     host, origin = found.get(b"host"), found.get(b"origin")
     if host is None or not access.allows_host(host.decode("ascii")):
         return None

@@ -23,6 +23,7 @@ from rpc.config import Limits, Timeouts
 from rpc.frames import FrameBuffer, Unusual, Wanting, text_frame
 from rpc.http import Disconnected, HttpError, HttpRequest, send_slices
 from rpc.listener import ClientSocket
+from rpc.quota import Quota
 from rpc.session import Reply, Services, Session
 from rpc.side_by_side import run_noticing_waits
 from rpc.subscriptions import Outbox
@@ -43,6 +44,7 @@ class WebSocketConnection:
         timeouts: Timeouts,
         allows_unsafe: bool,
         watch: Watch,
+        quota: Quota | None = None,
     ) -> None:
         self._stream = stream
         self._send_now = stream.send_now
@@ -58,6 +60,7 @@ class WebSocketConnection:
         self._session = Session(
             services, "ws", allows_unsafe, self._notify, self._deliver, self._start
         )
+        self._session.quota = quota
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self._fragments = bytearray()

@@ -11,6 +11,7 @@ import asyncclick as click
 
 from node.chain_spec import parse_checkpoint
 from node.cli.maintenance import COMMANDS
+from node.cli.rpc_flags import check_rpc_flags, rpc_limit_options, rpc_limits
 from node.config import NodeConfig
 from node.errors import ConfigInvalid
 from node.keystore import parse_node_key, read_secret_file
@@ -75,12 +76,7 @@ def _options(command: Any) -> Any:
             "--rpc-methods", type=click.Choice(["auto", "safe", "unsafe"]), default="auto"
         ),
         click.option("--rpc-cors", multiple=True, help="Origin that may call, or all; repeat."),
-        click.option("--rpc-max-connections", type=click.IntRange(1), default=100),
-        click.option("--rpc-max-request-size", type=click.IntRange(1, 1_024), default=15),
-        click.option("--rpc-max-response-size", type=click.IntRange(1, 1_024), default=15),
-        click.option(
-            "--rpc-max-subscriptions-per-connection", type=click.IntRange(1), default=1_024
-        ),
+        *rpc_limit_options(),
         # watching
         click.option("--prometheus-port", type=port, default=9615, show_default=True),
         click.option("--prometheus-external", is_flag=True),
@@ -133,6 +129,7 @@ def check_flags(flags: dict[str, Any]) -> None:
         if flags[one] and flags[other]:
             names = (f"--{name.replace('_', '-')}" for name in (one, other))
             raise click.UsageError(" and ".join(names) + " exclude each other.")
+    check_rpc_flags(flags)
     if flags["chain"] is None and not flags["dev"]:
         raise click.UsageError("Pass --chain FILE (dret chain-spec build makes one), or --dev.")
 
@@ -165,10 +162,7 @@ def make_config(flags: dict[str, Any], temporary: Path | None) -> NodeConfig:
         rpc_cors=None
         if "all" in origins or (is_dev and not origins)
         else origins or DEFAULT_ORIGINS,
-        rpc_max_connections=flags["rpc_max_connections"],
-        rpc_max_request_mib=flags["rpc_max_request_size"],
-        rpc_max_response_mib=flags["rpc_max_response_size"],
-        rpc_max_subscriptions_per_connection=flags["rpc_max_subscriptions_per_connection"],
+        rpc_limits=rpc_limits(flags),
         prometheus_port=None if flags["no_prometheus"] else flags["prometheus_port"],
         prometheus_address=ALL_ADDRESSES if flags["prometheus_external"] else LOCAL_ADDRESS,
         state_pruning=_pruning(flags["state_pruning"]),

@@ -1,5 +1,6 @@
 """Flags of `dret node run`: which are refused, and the settings they stand for."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from node.cli.node import DEV_ACCOUNTS, check_flags, make_config, run
 from node.errors import ConfigInvalid
-from rpc.config import DEFAULT_ORIGINS
+from rpc.config import DEFAULT_ORIGINS, Limits
 
 
 async def flags_of(*arguments: str) -> dict[str, Any]:
@@ -122,3 +123,67 @@ def test_there_is_a_flag_for_each_development_account() -> None:
     names = {parameter.name for parameter in run.params}
 
     assert set(DEV_ACCOUNTS) <= names
+
+
+async def test_rpc_limits_are_those_of_substrate_unless_told_otherwise() -> None:
+    defaults = (await config_of("-d", "x")).rpc_limits
+    told = (
+        await config_of(
+            *("-d", "x", "--rpc-max-connections", "10000", "--rpc-max-request-size", "1"),
+            *("--rpc-max-response-size", "2", "--rpc-max-subscriptions-per-connection", "3"),
+            *("--rpc-message-buffer-capacity-per-connection", "4"),
+            *("--rpc-max-batch-request-len", "5", "--rpc-rate-limit", "6"),
+            *("--rpc-rate-limit-whitelisted-ips", "10.0.0.7/8"),
+            *("--rpc-rate-limit-whitelisted-ips", "fd00::/8"),
+            "--rpc-rate-limit-trust-proxy-headers",
+        )
+    ).rpc_limits
+
+    assert defaults == Limits(
+        connections_max=100,
+        request_bytes_max=15 << 20,
+        response_bytes_max=15 << 20,
+        subscriptions_max=1_024,
+        message_buffer=64,
+        batch_max=1_024,
+        calls_per_minute_max=None,
+    )
+    assert told == Limits(
+        connections_max=10_000,
+        request_bytes_max=1 << 20,
+        response_bytes_max=2 << 20,
+        subscriptions_max=3,
+        message_buffer=4,
+        batch_max=5,
+        calls_per_minute_max=6,
+        unlimited_networks=(ip_network("10.0.0.0/8"), ip_network("fd00::/8")),
+        trusts_proxy_headers=True,
+    )
+    assert (await config_of("-d", "x", "--rpc-disable-batch-requests")).rpc_limits.batch_max == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--rpc-disable-batch-requests", "--rpc-max-batch-request-len", "5"),
+        ("--rpc-rate-limit-whitelisted-ips", "10.0.0.0/8"),
+        ("--rpc-rate-limit-trust-proxy-headers",),
+        ("--rpc-rate-limit", "0"),
+        ("--rpc-max-connections", "0"),
+        ("--rpc-max-batch-request-len", "0"),
+        ("--rpc-max-request-size", "1025"),
+    ],
+)
+async def test_rpc_limits_that_make_no_sense_are_refused(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(click.UsageError) as refused:
+        await config_of("-d", "x", *arguments)
+
+    assert refused.value.exit_code == 2
+    assert "--rpc-" in refused.value.format_message()
+
+
+async def test_a_network_that_is_none_is_refused_with_an_example() -> None:
+    with pytest.raises(ConfigInvalid, match=r"whitelisted-ips 10\.0\.0: expected a network as 10"):
+        await config_of(
+            "-d", "x", "--rpc-rate-limit", "5", "--rpc-rate-limit-whitelisted-ips", "10.0.0"
+        )
