@@ -21,6 +21,7 @@ from runtime.pallets.trading.membership import is_member
 from runtime.pallets.trading.opening import OPENING_PART, as_settled, keep_deals, with_strikes
 from runtime.pallets.trading.orders import position_of
 from runtime.pallets.trading.payments import net_amounts, pay
+from runtime.pallets.trading.provenance import PAIRS_WEIGHT, plus, settle_pairs
 from runtime.pallets.trading.records import (
     NO_BOOK,
     NO_HOLDING,
@@ -63,7 +64,7 @@ def note_time(market: "Trading", now_ms: int) -> None:
 
 def settlements_fitting(market: "Trading") -> int:
     """How many intervals a block can settle: at least one, at most eight."""
-    weight = INTERVAL_WEIGHT + CONNECTION_WEIGHT * market.config.registry.count()
+    weight = INTERVAL_WEIGHT + PAIRS_WEIGHT + CONNECTION_WEIGHT * market.config.registry.count()
     whole = market.config.settlement_weight
     fitting = (whole - whole // OPENING_PART - whole // FINALS_PART) // weight
     return min(max(1, fitting), SETTLEMENTS_PER_BLOCK_MAX)
@@ -102,11 +103,13 @@ def settle_interval(market: "Trading", interval: int) -> None:
     settled = settle(zone, deliveries, [as_settled(deal) for deal in deals])
     assert settled.house_nano == 0, "payables of the fills sum to the rent"
     release_collateral(market, holdings)
-    net = net_amounts(market, settled.supplier_nano, settled.operator_nano, settled.amounts_nano)
+    lines = lines_of(settled, metered, deliveries)
+    amounts_nano = plus(settled.amounts_nano, settle_pairs(market, interval, lines))
+    net = net_amounts(market, settled.supplier_nano, settled.operator_nano, amounts_nano)
     pay(market, earmark(market, interval, net))
     traded = record_of(market, interval, book, supplier, deliveries)
     record = with_figures(traded, settled, metered, deliveries)
-    keep(market, interval, record, lines_of(settled, metered, deliveries))
+    keep(market, interval, record, lines)
     keep_deals(market, interval, deals, settled, deliveries)
     market.record_balance(interval, metered)
     market.deposit_event(IntervalSettled(interval, record))

@@ -22,6 +22,7 @@ from runtime.pallets.trading.history import FINAL_LINE_WEIGHT, add_final, forget
 from runtime.pallets.trading.opening import as_settled, keep_deals
 from runtime.pallets.trading.parameters import parameters_at
 from runtime.pallets.trading.payments import net_amounts, pay
+from runtime.pallets.trading.provenance import plus, settle_pairs
 from runtime.pallets.trading.records import SettlementLine, SettlementRecord
 from runtime.pallets.trading.settlement import Delivery, Position, Zone, settle
 from runtime.pallets.trading.statements import lines_of, with_figures, with_record
@@ -63,7 +64,8 @@ def settle_again(market: "Trading", interval: int) -> None:
         times_corrected=record.times_corrected + 1,
     )
     new_lines = lines_of(settled, metered, deliveries)
-    pay(market, differences(market, (record, lines), (revised, new_lines)))
+    premiums = settle_pairs(market, interval, new_lines)
+    pay(market, differences(market, (record, lines), (revised, new_lines), premiums))
     market.settlements[interval] = revised
     market.lines[interval] = tuple(new_lines)
     totals = with_record(with_record(market.totals.get(), record, -1), revised)
@@ -91,13 +93,20 @@ def zone_of(
 Statement = tuple[SettlementRecord, Sequence[SettlementLine]]
 
 
-def differences(market: "Trading", before: Statement, after: Statement) -> dict[bytes, int]:
-    """What each account receives in addition (negative: pays); only those that do."""
+def differences(
+    market: "Trading", before: Statement, after: Statement, premiums: dict[int, int]
+) -> dict[bytes, int]:
+    """What each account receives in addition (negative: pays); only those that do. `premiums`: by
+    connection, in addition to before.
+    """
+    changes = [
+        new.amount_nano - old.amount_nano for old, new in zip(before[1], after[1], strict=True)
+    ]
     net = net_amounts(
         market,
         after[0].supplier_nano - before[0].supplier_nano,
         after[0].operator_nano - before[0].operator_nano,
-        [new.amount_nano - old.amount_nano for old, new in zip(before[1], after[1], strict=True)],
+        plus(changes, premiums),
     )
     return {account: amount for account, amount in net.items() if amount}
 

@@ -14,7 +14,7 @@ from runtime.pallets.trading.orders import INTERVALS_STORED_MAX, hold_of, positi
 from runtime.pallets.trading.parameters import check_parameter_changes
 from runtime.pallets.trading.price_parts import check_price_parts
 from runtime.pallets.trading.records import NO_BOOK, Book, Holding, Side
-from runtime.pallets.trading.rights_invariants import check_rights
+from runtime.pallets.trading.rights_invariants import check_delivered, check_rights
 from runtime.pallets.trading.settlement import Position, deviation_prices
 from runtime.pallets.trading.tariffs import check_tariffs
 
@@ -110,6 +110,7 @@ def check_money(market: "Trading") -> None:
     assert market.totals.get().energy_residual_wh == 0, "every Wh is sold or bought once"
     for interval in market.recent(SETTLEMENTS_PER_BLOCK_MAX):
         check_settlement(market, interval)
+        check_delivered(market, interval)
 
 
 def check_history(market: "Trading") -> None:

@@ -159,12 +159,11 @@ class Green(Struct):
     """Delivered of green classes."""
 
     premium_nano: Balance
+    """Paid for it."""
 
 
 DEFAULT_PREFERENCES = Preferences(0, (), 0, POINTS_MAX, 0)
 """Of connections that declared none: as local as can be."""
-
-NOTHING_GREEN = Green(0, 0, 0, 0)
 
 
 class RightOffered(frame.Event, index=32):

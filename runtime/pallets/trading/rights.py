@@ -11,6 +11,8 @@ Invariants: docstrings of these files; checked by `check_rights`.
 from typing import TYPE_CHECKING, Annotated, cast
 
 from runtime.frame import (
+    U32,
+    Balance,
     Compact,
     ConnectionId,
     Identity,
@@ -20,6 +22,7 @@ from runtime.frame import (
     Signed,
     StorageDoubleMap,
     StorageMap,
+    StorageValue,
     api,
     call,
 )
@@ -27,6 +30,8 @@ from runtime.pallets.producer_registration import CONNECTIONS_MAX, Technology
 from runtime.pallets.trading.config import Config
 from runtime.pallets.trading.pairing import PAIRS_MAX
 from runtime.pallets.trading.preferences import check_preferences
+from runtime.pallets.trading.premiums import NO_PREMIUM, declare
+from runtime.pallets.trading.provenance import origins_of
 from runtime.pallets.trading.records import Side
 from runtime.pallets.trading.right_records import (
     DEFAULT_PREFERENCES,
@@ -34,6 +39,8 @@ from runtime.pallets.trading.right_records import (
     NETWORK,
     ClassedRight,
     EnergyClass,
+    Green,
+    Origin,
     Pair,
     Preferences,
     PreferencesDeclared,
@@ -63,6 +70,9 @@ class Rights(Pallet[Config]):
 
     premiums: StorageMap[ConnectionId, Premium | None, Identity]
     """What connections add for green energy that declared something."""
+
+    green: StorageValue[Green]
+    """Sums over all settled intervals of what pairs came to."""
 
     right_offers: StorageDoubleMap[
         IntervalIndex, ConnectionId, RightOffer | None, Identity, Identity
@@ -123,6 +133,23 @@ class Rights(Pallet[Config]):
             self.preferences[connection] = preferences
         self.deposit_event(PreferencesDeclared(connection, preferences))
 
+    @call(19, weight=DECLARING_WEIGHT)
+    def declare_premium(
+        self,
+        who: Signed,
+        connection: Compact[ConnectionId],
+        premium_micro: Compact[U32],
+        budget_nano: Compact[Balance],
+    ) -> None:
+        """Add `premium_micro` per kWh to the price of green energy that one's connection buys in
+        calls from now on and that is delivered, out of a budget that is kept aside. Both zero end
+        it; what is promised stays aside until it is settled.
+
+        Emits `PremiumDeclared`. Fails with `ConnectionNotFound`, `NotConnectionOwner`,
+        `PremiumInvalid`, `PremiumReserved`, or the currency's error when the budget is not there.
+        """
+        declare(self.market, who, connection, premium_micro, budget_nano)
+
     @api("Trading_rights")
     def read_rights(self, interval: IntervalIndex) -> list[ClassedRight]:
         """What connections have to deliver (OFFER) or may take (BID) of an interval, by class."""
@@ -147,6 +174,22 @@ class Rights(Pallet[Config]):
     def read_preferences(self, connection: ConnectionId) -> Preferences:
         """What a connection wishes; if it declared nothing, energy from nearby."""
         return self.preferences_of(connection)
+
+    @api("Trading_premium")
+    def read_premium(self, connection: ConnectionId) -> Premium:
+        """What a connection adds for green energy, and what it keeps aside for that."""
+        return self.premiums[connection] or NO_PREMIUM
+
+    @api("Trading_provenance")
+    def read_provenance(self, connection: ConnectionId, interval: IntervalIndex) -> list[Origin]:
+        """Where the metered import of a connection came from in a settled interval: together all
+        of it. The class of a contract is that of the seller's sources today."""
+        return origins_of(self.market, connection, interval)
+
+    @api("Trading_green")
+    def read_green(self) -> Green:
+        """Sums over all settled intervals of what pairs came to."""
+        return self.green.get()
 
     @api("Trading_right_offers")
     def read_right_offers(self, interval: IntervalIndex) -> list[tuple[ConnectionId, RightOffer]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from runtime.pallets.trading.pairing import PAIRS_MAX, merged, named_pairs
+from runtime.pallets.trading.provenance import covered, figures, origins_of
 from runtime.pallets.trading.records import NO_BOOK, Holding
 from runtime.pallets.trading.right_records import GREEN, MIX, NETWORK, Pair
 
@@ -28,6 +29,8 @@ def check_rights(market: "Trading", stored: Sequence[int]) -> None:
     offered = {interval for interval, _ in market.right_offers.keys()}  # noqa: SIM118 - no dict
     for interval in sorted(offered):
         assert interval in stored, f"an offer outlived interval {interval}"
+    if market.history_begin.get() == 0:
+        check_green(market, stored)
 
 
 def check_pairs(market: "Trading", interval: int, pairs: Sequence[Pair]) -> None:
@@ -45,6 +48,40 @@ def check_pairs(market: "Trading", interval: int, pairs: Sequence[Pair]) -> None
             assert each.energy_class in GREEN, f"a premium for what is not green in {interval}"
             seller, buyer = market.account_of(each.seller), market.account_of(each.buyer)
             assert seller != buyer, f"a premium to oneself in {interval}"
+
+
+def check_green(market: "Trading", stored: Sequence[int]) -> None:
+    """The sums are those of all settled intervals, as long as none is forgotten."""
+    settled = [pairs for k, pairs in market.pairs.items() if k not in stored and pairs]
+    sums = market.green.get()
+    for name in sums.__struct_fields__:
+        total = sum(getattr(figures(pairs), name) for pairs in settled)
+        assert getattr(sums, name) == total, f"{name} of all pairs: {total}"
+
+
+def check_delivered(market: "Trading", interval: int) -> None:
+    """Of a settled interval, no meter gave or took more in its pairs than it measured, and nobody
+    had less of them than it could.
+    """
+    pairs, lines = market.pairs[interval] or (), market.lines[interval] or ()
+    given: dict[int, int] = {}
+    arrived: dict[int, int] = {}
+    delivered: dict[int, int] = {}
+    for each in pairs:
+        assert each.delivered_wh <= each.given_wh <= each.wh, f"a pair of {interval} grew"
+        given[each.seller] = given.get(each.seller, 0) + each.given_wh
+        arrived[each.buyer] = arrived.get(each.buyer, 0) + each.given_wh
+        delivered[each.buyer] = delivered.get(each.buyer, 0) + each.delivered_wh
+    assert given.get(MIX, 0) == delivered.get(MIX, 0), f"the mix of {interval} loses nothing"
+    assert arrived.get(NETWORK, 0) == delivered.get(NETWORK, 0)
+    sold, _ = sums_of(pairs)
+    for number, line in enumerate(lines, start=1):
+        import_wh, export_wh = covered(lines, number)
+        assert given.get(number, 0) == min(sold.get(number, 0), export_wh), f"given in {interval}"
+        taken = min(arrived.get(number, 0), import_wh)
+        assert delivered.get(number, 0) == taken, f"taken in {interval}"
+        origins = origins_of(market, number, interval)
+        assert sum(origin.wh for origin in origins) == line.import_wh, f"origins in {interval}"
 
 
 def sums_of(pairs: Sequence[Pair]) -> tuple[dict[int, int], dict[int, int]]:

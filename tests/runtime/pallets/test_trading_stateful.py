@@ -33,6 +33,8 @@ AHEAD = st.integers(2, 4)
 PRICES = st.integers(20_000, 300_000) | st.integers(-100_000, 300_000)
 SIDES = st.sampled_from((BID, OFFER))
 ENERGY = st.integers(0, 1_500)
+NEIGHBOURS = {1: 2, 2: 4, 3: 5, 4: 2, 5: 3}
+"""At the same bus; the first one has none."""
 
 
 CONTRACT: dict[str, Any] = {
@@ -72,7 +74,7 @@ class Market(RuleBasedStateMachine):
             clearing_weight=1 if poor else 10**11,
             dual_imbalance=int(lossy),
             dispute_intervals=6 if poor else 672,
-            technologies={1: ["solar"], 2: ["wind", "storage"], 4: ["solar"], 5: ["hydro"]},
+            technologies={1: ["solar"], 2: ["wind"], 3: ["hydro"], 4: ["wind", "storage"]},
             contracts=[CONTRACT, CONTRACT | {"seller": 3, "buyer": 4, "is_firm": True}, SHARE],
         )
         self.ms = K0 * INTERVAL_MS
@@ -232,23 +234,34 @@ class Market(RuleBasedStateMachine):
         zone.tries(lambda: zone.trading.declare_preferences(owner, number, wishes))
 
     @rule(
+        number=st.integers(0, 5),
+        premium=st.sampled_from((0, 1, 5_000, 900_000)),
+        budget=st.sampled_from((0, 1, 300_000, 10**7, 2 * 10**8)),
+    )
+    def add_premium(self, number: int, premium: int, budget: int) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        owner = zone.owner[number]
+        zone.tries(lambda: zone.trading.declare_premium(owner, number, premium, budget))
+
+    @rule(
         giver=st.integers(1, 5),
-        taker=st.integers(1, 5),
-        ahead=AHEAD,
         part=st.integers(1, 110),
         price=st.integers(-(10**8), 10**8),
     )
-    def hand_on(self, giver: int, taker: int, ahead: int, part: int, price: int) -> None:
+    def hand_on(self, giver: int, part: int, price: int) -> None:
         zone = self.zone
         zone.at(0, self.ms)
-        interval = self.interval + ahead
-        held = [right for right in zone.trading.read_rights(interval) if right.connection == giver]
-        for right in held:
-            wh = right.wh * part // 100
-            offer = RightOffer(right.side, right.energy_class, wh, price, taker)
-            zone.tries(partial(zone.trading.offer_right, zone.owner[giver], giver, interval, offer))
-            take = partial(zone.trading.take_right, zone.owner[taker], taker)
-            zone.tries(partial(take, giver, interval, offer))
+        taker = NEIGHBOURS[giver]
+        for interval in range(self.interval + 1, self.interval + 5):
+            for right in zone.trading.read_rights(interval):
+                if right.connection == giver:
+                    wh = right.wh * part // 100
+                    offer = RightOffer(right.side, right.energy_class, wh, price, taker)
+                    trading, owner = zone.trading, zone.owner
+                    zone.tries(partial(trading.offer_right, owner[giver], giver, interval, offer))
+                    take = partial(trading.take_right, owner[taker], taker)
+                    zone.tries(partial(take, giver, interval, offer))
 
     @rule(source=NUMBERS, dest=NUMBERS, part=st.integers(0, 100))
     def transfer(self, source: int, dest: int, part: int) -> None:
