@@ -179,6 +179,10 @@ class Chain:
             return self._database.get(Column.META, b"justification")
         return self._database.get(Column.JUSTIFICATION, block_hash)
 
+    def kept_justifications(self) -> Iterator[tuple[Hash, bytes]]:
+        """Blocks whose justifications are kept for ever, and the justifications; in no order."""
+        return self._database.items(Column.JUSTIFICATION)
+
     def finality_proof(self, number: int) -> FinalityProof | None:
         """Proof that the block of this height is final: the first justification from there on.
 

@@ -3,7 +3,8 @@
 Every message says what happened, why, and what to do next. Exit codes: 0 ok, 1 failed, 2 usage,
 3 not found, 4 node unreachable, 5 refused by the pool, 6 included but failed, 7 timed out,
 8 configuration or chain specification invalid, 9 database or keystore locked or damaged,
-10 port in use, 74 the disk refused a write that must not be lost, 130 interrupted.
+10 port in use, 11 a check failed, 74 the disk refused a write that must not be lost,
+130 interrupted.
 """
 
 

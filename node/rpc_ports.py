@@ -3,7 +3,6 @@
 Only here do the node's own errors become those the RPC server knows.
 """
 
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -235,8 +234,8 @@ class PoolAdapter:
 
     async def next_nonce(self, account: bytes) -> int:
         """The next nonce, ready extrinsics counted."""
-        state = Overlay(self._chain.best_state())
-        nonce = self._chain.runtime.account_nonce(state, account)
+        state = self._chain.best_state()
+        nonce = self._chain.runtime_of(state).account_nonce(Overlay(state), account)
         tags = (account + (nonce + ahead).to_bytes(4, "little") for ahead in range(1 << 16))
         return nonce + self._pool.next_nonce_tag(tags)
 
@@ -392,30 +391,3 @@ class NetworkView:
     def listen_addresses(self) -> Sequence[str]:
         """Where we listen."""
         return self._network.listen_addresses()
-
-
-@dataclass(frozen=True, slots=True)
-class DretAdapter:
-    """`rpc.ports.DretPort`: the node in one object, and the market's totals."""
-
-    chain: Chain
-    pool: Pool
-    name: str
-    is_authority: bool
-    network: NetworkView
-
-    async def status(self) -> Mapping[str, Json]:
-        """Heads, peers, pool, process id and the totals of settlement."""
-        state = Overlay(self.chain.best_state())
-        return {
-            "name": self.name,
-            "role": "authority" if self.is_authority else "full",
-            "best": self.chain.best.number,
-            "best_hash": "0x" + self.chain.best_hash.hex(),
-            "finalized": self.chain.finalized.number,
-            "finalized_hash": "0x" + self.chain.finalized_hash_now.hex(),
-            "peers": len(self.network.peers()),
-            "pool": len(self.pool),
-            "pid": os.getpid(),
-            "market": self.chain.runtime.market_status(state),
-        }

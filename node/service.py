@@ -30,6 +30,7 @@ from node.checks import NativeChecks
 from node.clock import Clock, SystemClock
 from node.config import NodeConfig
 from node.database import Database
+from node.dret_port import DretAdapter
 from node.duties import Duties
 from node.engine import Engine, Notifications
 from node.errors import ConfigInvalid, NodeError, PortTaken, StorageUnusable
@@ -38,6 +39,7 @@ from node.heads import Heads
 from node.kernels import prepare_kernels
 from node.keystore import KEY_TYPES, Keystore, draw_seed, parse_node_key, write_private
 from node.lifeline import stop_on_signal, stop_with_parent
+from node.market_view import MarketView
 from node.metrics import Instruments, MetricsServer, Reading
 from node.pool import (
     ForgedExtrinsic,
@@ -50,7 +52,6 @@ from node.pool import (
 from node.port_holder import describe_taken
 from node.rpc_ports import (
     ChainAdapter,
-    DretAdapter,
     KeysAdapter,
     NetworkView,
     PoolAdapter,
@@ -153,6 +154,7 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
         instruments,
     )
     view = NetworkView(network, config.is_single)
+    market = MarketView(chain)
     sync_target = _sync_target(chain, view)
     stats = RpcStats()
     server = Server(
@@ -171,14 +173,14 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
                 sync_target,
             ),
             keys=KeysAdapter(keystore),
-            dret=DretAdapter(chain, pool, config.name, config.is_validator, view),
+            dret=DretAdapter(chain, pool, config.name, config.is_validator, view, market),
             is_archive=config.state_pruning is None,
         ),
         stats,
     )
     metrics = MetricsServer(
         instruments,
-        lambda: _read_metrics(chain, pool, view, sync_target, engine.core),
+        lambda: _read_metrics(chain, pool, view, sync_target, engine.core, market),
         stats,
         network.counters,
         {"name": config.name, "version": NODE_VERSION, "chain": spec.id},
@@ -360,9 +362,14 @@ def _sync_target(chain: Chain, view: NetworkView) -> Callable[[], int]:
 
 
 def _read_metrics(
-    chain: Chain, pool: Pool, view: NetworkView, sync_target: Callable[[], int], core: Core
+    chain: Chain,
+    pool: Pool,
+    view: NetworkView,
+    sync_target: Callable[[], int],
+    core: Core,
+    market: MarketView,
 ) -> Reading:
-    status, state = core.status, chain.best_state()
+    status = core.status
     return Reading(
         best=chain.best.number,
         finalized=chain.finalized.number,
@@ -374,7 +381,7 @@ def _read_metrics(
         grandpa_round=status.round,
         is_voting=status.is_voting,
         clock_offset_ms=status.clock_offset_ms,
-        market=chain.runtime_of(state).market_status(Overlay(state)),
+        market=market.status(),
     )
 
 

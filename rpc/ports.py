@@ -423,6 +423,20 @@ class DretPort(Protocol):
         """The node in one object; see docs/rpc.md for its fields."""
         ...
 
+    async def bill(self, account: bytes, first: int, last: int) -> Mapping[str, Json]:
+        """The settled intervals of an account's connections from `first` to `last`.
+
+        Read after the last finalized block; each line with the storage keys that prove it.
+        """
+        ...
+
+    async def handoffs(self, set_id: int, count: int) -> Sequence[tuple[bytes, bytes]]:
+        """Up to `count` blocks at which a set of voters handed over, from set `set_id` on.
+
+        Encoded headers and justifications, oldest first, without gaps.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Node:

@@ -76,7 +76,36 @@ _BLOCK_OF = maybe(record({"hash": HASH, "index": NUMBER}))
 _ANSWER = {"value": HEX, "hash": HASH, "closestDescendantMerkleValue": HEX}
 _STARTED = words("started")
 
+_INTERVALS = listed(record({"from": NUMBER, "to": NUMBER, "reason": TEXT}))
+_SIGNED: Schema = {"type": "integer"}
+
 COMPONENTS: Mapping[str, Schema] = {
+    "Bill": record(
+        {
+            "account": TEXT,
+            "from": NUMBER,
+            "to": NUMBER,
+            "block": HASH,
+            "number": NUMBER,
+            "connections": listed(NUMBER),
+            "lines": listed(
+                record(
+                    {
+                        "interval": NUMBER,
+                        "connection": NUMBER,
+                        "is_final": FLAG,
+                        "amount_nano": _SIGNED,
+                        "block": HASH,
+                        "keys": listed(HEX),
+                    }
+                )
+            ),
+            "amount_nano": _SIGNED,
+            "refused": _INTERVALS,
+            "not_settled": _INTERVALS,
+            "keys": listed(HEX),
+        }
+    ),
     "Header": record(
         {
             "parentHash": HASH,
@@ -264,6 +293,8 @@ RESULTS: Mapping[str, Schema] = {
     "archive_v1_storage": ref("StorageEvent"),
     "archive_v1_storageDiff": ref("StorageDiffEvent"),
     "dret_status": ANY_OBJECT,
+    "dret_bill": ref("Bill"),
+    "dret_handoffs": listed(record({"header": HEX, "justification": HEX})),
 }
 
 _KINDS: Schema = words(*params.StorageKind)

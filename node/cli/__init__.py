@@ -17,6 +17,7 @@ GROUPS = {
         "node.cli.query:group",
         "Everything a chain knows: state, constants, blocks, events.",
     ),
+    "bill": ("node.cli.bill:command", "What an account was billed, checked by proofs."),
     "market": (
         "node.cli.market:group",
         "The market: bills, the pool, contracts, corrections, clearing.",

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from runtime.primitives.crypto import KeyPair, Scheme, ss58_encode
-from tests.live.network import LIVE, Devnet, run_dret
+from tests.live.network import LIVE, Devnet, eventually, run_dret
 
 pytestmark = LIVE
 
@@ -70,3 +70,21 @@ def test_every_pallet_of_a_running_chain_can_be_listed_and_every_value_read(
     assert json.loads(answer)["block"] == head
     entries = json.loads(prices)["entries"]
     assert all(len(entry["value"]) > 2 for entry in entries)
+
+
+def test_a_homes_bill_is_verified_without_trusting_the_node(devnet: Devnet) -> None:
+    connections = json.loads(
+        devnet.dret("query", "ProducerRegistration_connections", *at(devnet, "wind-coop"))
+    )["value"]
+    account = connections[1]["account"]
+
+    def settled() -> Any:
+        options = ("--verify", "--chain", str(devnet.spec), *at(devnet, "wind-coop"))
+        (bill,) = json.loads(devnet.dret("bill", account, *options))
+        return bill if bill["lines"] else None
+
+    bill = eventually(settled, 60)
+
+    assert bill["verified"]["voters"] == 4
+    assert {line["connection"] for line in bill["lines"]} == {1}
+    assert all(line["block"] == bill["block"] for line in bill["lines"])

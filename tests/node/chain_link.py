@@ -7,15 +7,20 @@ from typing import Any, cast
 import trio
 
 from devnet.rpc_client import RpcFailed
+from node.bills import bill_in
 from node.dry_run import dry_run
 from rpc.encoding import header_json
+from rpc.ports import Head
 from runtime.frame.assembly import ApiError
 from runtime.frame.extensions import InvalidTransaction
+from runtime.primitives.block import Header
 from runtime.primitives.crypto import ss58_decode
+from runtime.primitives.grandpa import FinalityProof
 from runtime.primitives.hashing import blake2_256
 from runtime.runtime import SignatureCache
 from runtime.state.overlay import Overlay
 from tests.support.chains import MemoryChain
+from tests.support.governance import DEFAULT, prove_final
 
 
 class ChainLink:
@@ -23,6 +28,9 @@ class ChainLink:
 
     chain: MemoryChain
     allows_unsafe = True
+    handoffs: Sequence[tuple[Header, bytes]] = ()
+    voters: Sequence[str] = DEFAULT[:3]
+    proof_keys_max = 1_024
     is_up = True
 
     def __init__(self, host: str, port: int) -> None:
@@ -52,6 +60,30 @@ class ChainLink:
         yield receive
 
     # --- the methods, by their names
+
+    def dret_bill(self, address: str, first: int, last: int) -> Any:
+        head = Head(self.chain.head.hash(), self.chain.head.number)
+        account = ss58_decode(address)
+        return bill_in(self.chain.runtime, self._overlay(None), head, account, first, last)
+
+    def dret_handoffs(self, set_id: int) -> Any:
+        return [
+            {"header": "0x" + header.encode().hex(), "justification": "0x" + proof.hex()}
+            for header, proof in self.handoffs[set_id:]
+        ]
+
+    def grandpa_proveFinality(self, number: int) -> str:
+        head = self.chain.head
+        justification = prove_final(head, len(self.handoffs), self.voters).encode()
+        unknown = self.chain.headers[number + 1 :]
+        return "0x" + FinalityProof(head.hash(), justification, unknown).encode().hex()
+
+    def state_getReadProof(self, keys: Sequence[str], block: str) -> Any:
+        if len(keys) > self.proof_keys_max:
+            raise RpcFailed("state_getReadProof", -32008, "Response is too big", None)
+        state = cast(Any, self.chain.states[self._number(block)])
+        proof = state._trie.proof([bytes.fromhex(key[2:]) for key in keys])
+        return {"at": block, "proof": ["0x" + item.hex() for item in proof]}
 
     def state_getRuntimeVersion(self) -> Any:
         version = self.chain.runtime.version

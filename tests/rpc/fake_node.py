@@ -417,6 +417,33 @@ class FakeDret:
     async def status(self) -> Mapping[str, Json]:
         return self.answer()
 
+    async def bill(self, account: bytes, first: int, last: int) -> Mapping[str, Json]:
+        block = "0x" + bytes(32).hex()
+        line: Json = {
+            "interval": first,
+            "connection": 1,
+            "is_final": False,
+            "amount_nano": -5,
+            "block": block,
+            "keys": ["0x01", "0x02"],
+        }
+        return {
+            "account": account.hex(),
+            "from": first,
+            "to": last,
+            "block": block,
+            "number": 0,
+            "connections": [1],
+            "lines": [line],
+            "amount_nano": -5,
+            "refused": [],
+            "not_settled": [{"from": last, "to": last, "reason": "not settled yet"}],
+            "keys": [],
+        }
+
+    async def handoffs(self, set_id: int, count: int) -> list[tuple[bytes, bytes]]:
+        return [(b"header", b"justification")] if set_id == 0 else []
+
 
 class FakeNode:
     """The parts, and the record that the server takes."""

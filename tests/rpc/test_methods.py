@@ -514,3 +514,41 @@ async def test_a_failing_method_is_an_internal_error_and_the_server_goes_on(
     assert found == {"code": -32603, "message": "Internal error"}
     assert "a path" in caplog.text
     assert await result(server, "system_chain") == "Energy Spike"
+
+
+class TestBills:
+    async def test_a_bill_and_the_handoffs_are_the_nodes_own(self, server: Running) -> None:
+        bill = await result(server, "dret_bill", ALICE_ADDRESS, 5, 9)
+        named = await server.post(
+            {
+                "jsonrpc": "2.0",
+                "id": 1,
+                "method": "dret_bill",
+                "params": {"account": ALICE_ADDRESS, "from": 5, "to": 9},
+            }
+        )
+
+        assert (bill["from"], bill["to"]) == (5, 9)
+        assert named["result"] == bill
+        assert await result(server, "dret_handoffs", 0) == [
+            {"header": "0x" + b"header".hex(), "justification": "0x" + b"justification".hex()}
+        ]
+
+    @pytest.mark.parametrize(
+        ("first", "last", "words"),
+        [(9, 5, "rising"), (0, 672, "673 intervals, at most 672"), (1 << 32, 1 << 32, "rising")],
+    )
+    async def test_a_range_that_is_too_long_or_none_is_refused(
+        self, server: Running, first: int, last: int, words: str
+    ) -> None:
+        reply = await server.post(
+            {
+                "jsonrpc": "2.0",
+                "id": 1,
+                "method": "dret_bill",
+                "params": [ALICE_ADDRESS, first, last],
+            }
+        )
+
+        assert reply["error"]["code"] == -32602
+        assert words in reply["error"]["data"]

@@ -121,6 +121,8 @@ def calls(server: Running) -> dict[str, list[Any]]:
         "payment_queryInfo": [XT],
         "payment_queryFeeDetails": [XT],
         "grandpa_proveFinality": [1],
+        "dret_bill": [ALICE_ADDRESS, 1, 2],
+        "dret_handoffs": [0],
         "chainHead_v1_follow": [True],
         "chainHead_v1_header": ["?", block],
         "chainHead_v1_body": ["?", block],

@@ -1,0 +1,63 @@
+"""`rpc.ports.DretPort`: what this chain's own tools ask of a node."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from node.bills import bill_of
+from node.chain import Chain
+from node.handoffs import Handoffs
+from node.market_view import MarketView
+from node.pool import Pool
+from node.rpc_ports import NetworkView
+from rpc.ports import Json
+from runtime.state.overlay import Overlay
+
+
+class DretAdapter:
+    """The node in one object, bills, and the way from the voters of the genesis to those of now."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        pool: Pool,
+        name: str,
+        is_authority: bool,
+        network: NetworkView,
+        market: MarketView,
+    ) -> None:
+        self._chain = chain
+        self._pool = pool
+        self._name = name
+        self._is_authority = is_authority
+        self._network = network
+        self._market = market
+        self._handoffs = Handoffs(chain, self._set_id_now)
+
+    async def status(self) -> Mapping[str, Json]:
+        """Heads, peers, pool, process id and the totals of settlement."""
+        chain = self._chain
+        return {
+            "name": self._name,
+            "role": "authority" if self._is_authority else "full",
+            "best": chain.best.number,
+            "best_hash": "0x" + chain.best_hash.hex(),
+            "finalized": chain.finalized.number,
+            "finalized_hash": "0x" + chain.finalized_hash_now.hex(),
+            "peers": len(self._network.peers()),
+            "pool": len(self._pool),
+            "pid": os.getpid(),
+            "market": self._market.status(),
+        }
+
+    async def bill(self, account: bytes, first: int, last: int) -> Mapping[str, Json]:
+        """Settled intervals of an account, with the storage keys that prove them."""
+        return bill_of(self._chain, account, first, last)
+
+    async def handoffs(self, set_id: int, count: int) -> Sequence[tuple[bytes, bytes]]:
+        """Encoded headers and justifications of the handoffs from that of set `set_id` on."""
+        found = self._handoffs.after(set_id, count)
+        return [(header.encode(), justification) for header, justification in found]
+
+    def _set_id_now(self) -> int:
+        state = self._chain.state_at(self._chain.finalized_hash_now)
+        return self._chain.runtime_of(state).grandpa_set_id(Overlay(state))
