@@ -46,6 +46,7 @@ config.CACHE_DIR = CACHE_FOLDER
 
 KERNEL_MODULES = (
     "runtime.kernels.auction",
+    "runtime.kernels.coupled",
     "runtime.kernels.pairing",
     "runtime.kernels.tree_flow",
 )

@@ -61,6 +61,7 @@ from runtime.pallets.trading.contract_records import (
     IntervalDeals,
 )
 from runtime.pallets.trading.contracts import countersign, propose, terminate, withdraw
+from runtime.pallets.trading.coupled import Coupled
 from runtime.pallets.trading.deals import SLOTS_PER_DAY
 from runtime.pallets.trading.decisions import MarketDecision, carry_out, check_decision
 from runtime.pallets.trading.finality import make_final, settle_corrected
@@ -100,6 +101,7 @@ Lines = Annotated[tuple[SettlementLine, ...], MaxLen(CONNECTIONS_MAX)]
 
 
 class Trading(
+    Coupled,
     OrderCalls,
     Rights,
     Parameters,

@@ -12,9 +12,10 @@ booked loss; a clearing only releases collateral.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from msgspec.structs import replace
 
-from runtime.kernels.auction import Clearing, OrderArrays, clear_signed
+from runtime.kernels.auction import Clearing, OrderArrays, TreeArrays, clear_signed
 from runtime.kernels.bounds import PRICE_MAX
 from runtime.pallets.trading.events import GateClosed, IntervalCleared, OrderFilled
 from runtime.pallets.trading.history import note_trade
@@ -49,6 +50,30 @@ class Candidate(NamedTuple):
     order: Order
 
 
+class Auction(NamedTuple):
+    """What a call clears in one interval."""
+
+    interval: int
+    book: Book
+    holdings: Mapping[int, Holding]
+    candidates: Sequence[Candidate]
+    orders: OrderArrays
+    """The candidates, in their order."""
+
+    tree: TreeArrays
+    is_lifted: bool
+    """An earlier call saw a limit below 1, so prices are raised."""
+
+
+class CoupledBid(NamedTuple):
+    """What an accepted coupled order trades in an interval."""
+
+    connection: int
+    bus: int
+    wh: int
+    """Bought; negative: sold."""
+
+
 def run_calls(market: "Trading", now_ms: int) -> None:
     """Go on with the call in progress and begin one when its period has come."""
     schedule = market.schedule.get()
@@ -59,9 +84,12 @@ def run_calls(market: "Trading", now_ms: int) -> None:
         return
     if call is not None:
         call, budget = advance(market, call, budget)
-    if call is None and period != schedule.call_period:
+    # Coupled orders take part in one block: a call with them does not begin on the remains of one.
+    has_room = budget == market.config.clearing_weight or not market.coupled_waiting.get()
+    if call is None and period != schedule.call_period and has_room:
         begun = Call(now_ms, market.config.chain.parent_hash(), due_intervals(market, now_ms))
         schedule = replace(schedule, call_period=period)
+        budget = market.call_coupled(begun, budget)
         call, budget = advance(market, begun, budget)
     market.schedule.set(replace(schedule, call=call))
 
@@ -145,41 +173,85 @@ def clear_interval(
     market: "Trading", call: Call, interval: int, book: Book, holdings: Mapping[int, Holding]
 ) -> tuple[Book, dict[int, Holding]]:
     """Clear a book on the capacity that is left; the book and the holdings it changes."""
-    candidates = canonical_orders(market, call, interval, holdings)
-    if not candidates:
+    auction = auction_of(market, call, interval, book, holdings)
+    if not auction.candidates:
         return book, {}
-    floor = market.config.price_floor
-    tree = market.config.grid.residual_tree(interval)
-    clearing = clear_signed(
-        tree,
+    return book_clearing(market, auction, clear_auction(market, auction))
+
+
+def auction_of(
+    market: "Trading", call: Call, interval: int, book: Book, holdings: Mapping[int, Holding]
+) -> Auction:
+    """What a call clears in an interval."""
+    candidates = canonical_orders(market, call, interval, holdings)
+    return Auction(
+        interval,
+        book,
+        holdings,
+        candidates,
         OrderArrays.of(
             [candidate.bus for candidate in candidates],
             [candidate.order.price_micro for candidate in candidates],
             [candidate.order.quantity_wh for candidate in candidates],
             [int(candidate.order.side) for candidate in candidates],
         ),
+        market.config.grid.residual_tree(interval),
+        0 < book.negative_ms < call.moment_ms,
+    )
+
+
+def clear_auction(
+    market: "Trading", auction: Auction, further: OrderArrays | None = None
+) -> Clearing:
+    """Clear an interval; `further` orders, if any, come after its own in the canonical order."""
+    floor = market.config.price_floor
+    orders = auction.orders
+    if further is not None:
+        orders = OrderArrays(
+            np.concatenate((orders.bus, further.bus)),
+            np.concatenate((orders.price, further.price)),
+            np.concatenate((orders.qty, further.qty)),
+            np.concatenate((orders.isbid, further.isbid)),
+        )
+    return clear_signed(
+        auction.tree,
+        orders,
         min(max(market.reference_price.get(), -floor), PRICE_MAX - floor - 1),
         floor,
-        latched=0 < book.negative_ms < call.moment_ms,
+        latched=auction.is_lifted,
     )
+
+
+def book_clearing(
+    market: "Trading", auction: Auction, clearing: Clearing, coupled: Sequence[CoupledBid] = ()
+) -> tuple[Book, dict[int, Holding]]:
+    """Book what was cleared; the book and the holdings it changes.
+
+    `coupled`: what coupled orders buy in it (negative: sell), which was cleared behind the book's
+    own orders; their holdings are not among those changed.
+    """
+    book, holdings, interval = auction.book, auction.holdings, auction.interval
     if not clearing.traded:
         return book, {}
     prices = clearing.price.tolist()
+    fills = clearing.fill[: len(auction.candidates)].tolist()
     changed, traded_wh, value_nano = book_fills(
-        market, interval, holdings, candidates, clearing.fill.tolist(), prices
+        market, interval, holdings, auction.candidates, fills, prices
     )
-    rent_nano, loss_wh = book_network(market, interval, tree.parent.tolist(), clearing)
+    rent_nano, loss_wh = book_network(market, interval, auction.tree.parent.tolist(), clearing)
+    traded_wh += sum(max(bid.wh, 0) for bid in coupled)
+    value_nano += sum(prices[bid.bus] * max(bid.wh, 0) for bid in coupled)
     market.prices[interval] = tuple(prices)
     market.reference_price.set(prices[0])
     note_trade(market, interval, prices[0], traded_wh, value_nano)
-    note_clearing(market, interval, tree, clearing, rent_nano)
+    note_clearing(market, interval, auction.tree, clearing, rent_nano)
     market.deposit_event(IntervalCleared(interval, traded_wh, tuple(prices)))
     orders_before = sum(len(holdings[connection].orders) for connection in changed)
     orders_after = sum(len(holding.orders) for holding in changed.values())
     book = replace(
         book,
         orders=book.orders - orders_before + orders_after,
-        quantity_wh=book.quantity_wh - int(clearing.fill.sum()),
+        quantity_wh=book.quantity_wh - sum(fills),
         rent_nano=book.rent_nano + rent_nano,
         booked_loss_wh=book.booked_loss_wh + loss_wh,
         traded_wh=book.traded_wh + traded_wh,

@@ -9,6 +9,7 @@ from runtime.pallets.system import HOUSE
 from runtime.pallets.trading import finality
 from runtime.pallets.trading.accounting import SETTLEMENTS_PER_BLOCK_MAX
 from runtime.pallets.trading.collateral import position_hold
+from runtime.pallets.trading.coupled_invariants import check_coupled
 from runtime.pallets.trading.history import check_days
 from runtime.pallets.trading.orders import INTERVALS_STORED_MAX, hold_of, position_of
 from runtime.pallets.trading.parameters import check_parameter_changes
@@ -54,6 +55,7 @@ def check_market(market: "Trading") -> None:
         if premium is not None:
             account = market.account_of(number)
             held[account] = held.get(account, 0) + premium.budget_nano
+    check_coupled(market, held)
     assert market.proposal_count.get() == len(list(market.contract_proposals.keys()))
     assert set(market.books.keys()) <= set(stored), "a book waits for settlement"
     for account, amount in held.items():

@@ -227,7 +227,7 @@ def take_out(market: "Trading", desk: Desk, taken: Sequence[Order]) -> Desk:
 def put_in(market: "Trading", desk: Desk, terms: Sequence[Terms]) -> Desk:
     """The desk with more orders, after all their checks but that of the collateral."""
     now_ms = market.config.clock.now()
-    contracted = market.contracted(desk.interval, desk.number)
+    contracted = market.committed(desk.interval, desk.number)
     holding, book = desk.holding, desk.book
     for wanted in terms:
         if len(holding.orders) >= ORDERS_PER_HOLDING_MAX:

@@ -177,7 +177,7 @@ def check_capacity(
     market: "Trading", interval: int, number: int, connection: Connection, holding: Holding
 ) -> None:
     """Refuse a position that the connection could not carry, its open orders filled."""
-    imported, exported = market.contracted(interval, number)
+    imported, exported = market.committed(interval, number)
     net_wh = holding.buy_wh - holding.sell_wh
     bids_wh, offers_wh = (
         sum(order.quantity_wh for order in holding.orders if order.side == side)

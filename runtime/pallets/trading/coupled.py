@@ -1,0 +1,113 @@
+"""Coupled orders: the part of the market's pallet that orders over several intervals add.
+
+Invariants: at most 64 orders wait, at most 4 of a connection; the money they keep aside is exactly
+their worst case (`coupled_terms.py`); an order is accepted whole over all its intervals, at a
+surplus of at least zero, at prices from feed-in to retail, or not at all (`coupled_call.py`).
+"""
+
+from typing import TYPE_CHECKING, Annotated, cast
+
+from runtime.frame import (
+    Compact,
+    ConnectionId,
+    Identity,
+    MaxLen,
+    OrderId,
+    Pallet,
+    Pays,
+    Signed,
+    StorageMap,
+    StorageValue,
+    api,
+    call,
+)
+from runtime.pallets.trading.config import Config
+from runtime.pallets.trading.coupled_call import call_coupled
+from runtime.pallets.trading.coupled_orders import (
+    cancel_coupled,
+    place_coupled,
+    waiting_of,
+    waiting_order,
+)
+from runtime.pallets.trading.coupled_records import (
+    COUPLED_MAX,
+    CoupledEntry,
+    CoupledOrder,
+    CoupledTerms,
+)
+from runtime.pallets.trading.coupled_terms import named_count, reach_at
+from runtime.pallets.trading.records import Call
+
+if TYPE_CHECKING:
+    from runtime.pallets.trading import Trading
+
+PLACING_WEIGHT = 150_000_000  # 150 us: the order, its collateral, its account
+REACH_WEIGHT = 25_000_000  # 25 us: holding, contracts and other orders of one interval
+
+Waiting = Annotated[tuple[OrderId, ...], MaxLen(COUPLED_MAX)]
+
+
+def weight_of_placing(market: "Coupled", connection: int, terms: CoupledTerms) -> int:
+    """What placing an order over so many intervals takes."""
+    return PLACING_WEIGHT + REACH_WEIGHT * named_count(terms)
+
+
+class Coupled(Pallet[Config]):
+    coupled_orders: StorageMap[OrderId, CoupledOrder | None, Identity]
+    """Coupled orders that wait. Identity: an id says its first interval, connection, sequence."""
+
+    coupled_waiting: StorageValue[Waiting]
+    """Their ids, in the order of their placement, which decides nothing."""
+
+    @call(12, weight=weight_of_placing, feeless=True)
+    def place_coupled(
+        self, who: Signed, connection: Compact[ConnectionId], terms: CoupledTerms
+    ) -> Pays:
+        """Place an order over several intervals: a block or an exclusive group of them, a flexible
+        load, a vehicle, a battery. From the next block on it takes part in every call until the
+        gate of its first interval, and is accepted whole or not at all. Free when it is taken.
+
+        Emits `CoupledPlaced`. Fails with `ConnectionNotFound`, `NotConnectionOwner`,
+        `NotForTheSupplier`, `CoupledTermsInvalid`, `CoupledWindowInvalid`,
+        `CoupledQuantityInvalid`, `CoupledOutOfReach`, `PriceOutOfBounds`, `IntervalClosed`,
+        `IntervalNotOpen`, `TooManyCoupledOrders`, `AboveCapacity`, `RateExceeded`, or the
+        currency's error when the collateral is not there.
+        """
+        place_coupled(self.market, who, connection, terms)
+        return Pays.NO
+
+    @call(13, weight=PLACING_WEIGHT, feeless=True)
+    def cancel_coupled(self, who: Signed, order_id: Compact[OrderId]) -> Pays:
+        """Take a waiting coupled order back and release its collateral. Free within the rate.
+
+        Emits `CoupledCancelled`. Fails with `CoupledOrderNotFound`, `NotOrderOwner`,
+        `IntervalClosed` or `RateExceeded`.
+        """
+        cancel_coupled(self.market, who, order_id)
+        return Pays.NO
+
+    @api("Trading_coupled_orders")
+    def list_coupled_orders(self) -> list[CoupledEntry]:
+        """The coupled orders that wait, by id."""
+        return [
+            CoupledEntry(order_id, waiting_order(self.market, order_id))
+            for order_id in sorted(self.coupled_waiting.get())
+        ]
+
+    def committed(self, interval: int, number: int) -> tuple[int, int]:
+        """Import and export of a connection that contracts and waiting coupled orders may need."""
+        import_wh, export_wh = self.market.contracted(interval, number)
+        for order in waiting_of(self.market, number):
+            reach = reach_at(order.terms, interval)
+            import_wh += reach.import_wh
+            export_wh += reach.export_wh
+        return import_wh, export_wh
+
+    def call_coupled(self, call: Call, budget: int) -> int:
+        """Let the waiting orders take part in a call that begins; what is left of its budget."""
+        return call_coupled(self.market, call, budget)
+
+    @property
+    def market(self) -> "Trading":
+        """The pallet that this is a part of."""
+        return cast("Trading", self)  # nothing else inherits it
