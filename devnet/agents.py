@@ -26,7 +26,6 @@ from devnet.homes import (
     DECIDE_AHEAD,
     NOTHING,
     READ_BEHIND,
-    TRADER_AHEAD,
     Agents,
     HomeAgent,
     Quote,
@@ -113,14 +112,13 @@ class Street:
         """`operator`: all agents, if the operator's corrections are sent to this node."""
         self.wallet = Wallet(link)
         self._link = link
-        self._homes = homes
         self._meters = meters
-        self._trader = trader
+        self._traders: list[HomeAgent | Trader] = [*homes]
+        if trader is not None:
+            self._traders.append(trader)
         self._timing = timing
         self._operator = operator
-        signers: list[HomeAgent | Trader | Meter] = [*homes, *meters]
-        if trader is not None:
-            signers.append(trader)
+        signers: list[HomeAgent | Trader | Meter] = [*self._traders, *meters]
         self._accounts = {
             agent.suri: Account(KeyPair.from_suri(agent.suri, Scheme.SR25519)) for agent in signers
         }
@@ -181,17 +179,13 @@ class Street:
                 self._read_through[meter.connection] = due
 
     async def _decide(self, interval: int, ahead: int) -> None:
-        """Let homes, and the trader, say what should rest in an interval; unread, leave it."""
+        """Let everyone say what should rest in an interval; without a look at it, leave it."""
         standings = await self._standings(interval)
         if standings is None:
             return
-        for home in self._homes:
-            standing = standings.get(home.connection, NOTHING)
-            await self._place(home.suri, home.decide(interval, ahead, standing))
-        trader = self._trader
-        if trader is not None and ahead == TRADER_AHEAD:
-            standing = standings.get(trader.connection, NOTHING)
-            await self._place(trader.suri, trader.decide(interval, standing))
+        for agent in self._traders:
+            standing = standings.get(agent.connection, NOTHING)
+            await self._place(agent.suri, agent.decide(interval, ahead, standing))
 
     async def _standings(self, interval: int) -> dict[int, Standing] | None:
         """What everyone has in the market for an interval, by connection."""

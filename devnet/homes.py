@@ -5,8 +5,8 @@ agents over RPC, a replay directly). Everything follows from the scenario, the s
 and what the chain says of it, so an agent that is started again goes on as before.
 
 In interval j a home quotes its forecast for j + 95 and revises, at other prices, what is not
-filled for j + 3 and j + 2; the trader quotes j + 3; meters report j - 1 (`devnet.meters`). A home
-forecasts what was metered a day before. How it trades is its strategy
+filled for j + 3 and j + 2; the trader quotes an interval once, with the homes; meters report j - 1
+(`devnet.meters`). A home forecasts what was metered a day before. How it trades is its strategy
 (`node.gateway.strategies`): most are automatic, every fifth is pool only, and some owners trade by
 hand. Some homes have contracts (`devnet.contracts`) and trade what these leave.
 
@@ -42,9 +42,8 @@ from node.gateway.strategies import (
     View,
 )
 
-TRADER_AHEAD, READ_BEHIND, CORRECT_BEHIND = 3, 1, 4
-"""In interval j: the trader's quotes for j + 3, readings of j - 1, corrections of j - 4, which is
-settled since j - 1."""
+READ_BEHIND, CORRECT_BEHIND = 1, 4
+"""In interval j: readings of j - 1, corrections of j - 4, which is settled since j - 1."""
 
 DECIDE_AHEAD = (*reversed(REVISE_AHEAD), QUOTE_AHEAD)
 """The next gate first."""
@@ -57,14 +56,15 @@ QUANTITY_WH_MIN_NEGATIVE = 1_000
 PRICES = PriceRange(
     bid_min=150_000, bid_end=RETAIL_PRICE, offer_min=FEED_IN_PRICE + 1, offer_max=60_000
 )
-EVENING = (72, 87)
-"""From 18 to 22 o'clock."""
+PART_OF_DAY = 24
+"""Six hours, for which an owner writes down one order."""
 
-EVENING_BID = 180_000
+OWNER_BID = 180_000
 SPOT_LIFT = 60_000
 """Spot prices of 2020 are this much below those of a usual year."""
 
 TRADER_MARGIN = 5_000
+TRADER_AHEAD = (QUOTE_AHEAD, max(REVISE_AHEAD))
 
 
 class Quote(NamedTuple):
@@ -136,7 +136,7 @@ class HomeAgent:
         if self.connection % POOL_ONLY_EVERY == 0:
             return PoolOnly()
         if self.connection % MANUAL_EVERY == 0:
-            return Manual(evening_instructions(self._net_wh[:HISTORY_SLOTS]))
+            return Manual(cautious_instructions(self._net_wh[:HISTORY_SLOTS]))
         return Automatic(name, wh_max, PRICES)
 
     def forecast_wh(self, interval: int) -> int:
@@ -168,17 +168,21 @@ class HomeAgent:
         return Quote(self.connection, interval, standing.position_wh, orders)
 
 
-def evening_instructions(history_wh: Sequence[int]) -> list[Instruction]:
-    """What a cautious owner writes down: to buy each evening what was needed in every one so far.
+def cautious_instructions(history_wh: Sequence[int]) -> list[Instruction]:
+    """What a cautious owner writes down: to buy in each part of the day what was needed in all
+    of its quarter hours so far, if that is enough for an order.
 
-    `history_wh`: net energy of whole days until yesterday. Nothing if that is too little to order.
+    `history_wh`: net energy of whole days until yesterday.
     """
-    first, last = EVENING
-    used = [net for slot, net in enumerate(history_wh) if first <= slot % SLOTS_PER_DAY <= last]
-    least_wh = min(used)
-    if least_wh < QUANTITY_WH_MIN:
-        return []
-    return [Instruction(first, last, Order(True, EVENING_BID, least_wh))]
+    instructions: list[Instruction] = []
+    for first in range(0, SLOTS_PER_DAY, PART_OF_DAY):
+        last = first + PART_OF_DAY - 1
+        least_wh = min(
+            net for slot, net in enumerate(history_wh) if first <= slot % SLOTS_PER_DAY <= last
+        )
+        if least_wh >= QUANTITY_WH_MIN:
+            instructions.append(Instruction(first, last, Order(True, OWNER_BID, least_wh)))
+    return instructions
 
 
 class Trader:
@@ -192,9 +196,11 @@ class Trader:
         self._spot = scenario.window.spot_price
         self._quantity_wh = quantity_wh
 
-    def decide(self, interval: int, standing: Standing) -> Quote | None:
-        """A bid and an offer around the spot price of an interval, once."""
-        if standing != NOTHING:
+    def decide(self, interval: int, ahead: int, standing: Standing) -> Quote | None:
+        """A bid and an offer around the spot price of an interval, once: a day ahead, or after
+        genesis when homes quote for the first time.
+        """
+        if ahead not in TRADER_AHEAD or standing != NOTHING:
             return None
         middle = self._spot[slot_of(interval, self.genesis_interval)] + SPOT_LIFT
         orders = [

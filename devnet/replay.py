@@ -23,7 +23,6 @@ from devnet.homes import (
     NOTHING,
     READ_BEHIND,
     SLOTS_PER_DAY,
-    TRADER_AHEAD,
     Agents,
     Quote,
     Standing,
@@ -245,12 +244,9 @@ class Replay:
         for ahead in DECIDE_AHEAD:
             if now + ahead < self.end:
                 standings = self.standings(now + ahead)
-                for home in self.agents.homes:
-                    standing = standings.get(home.connection, NOTHING)
-                    self.send_quote(home.suri, home.decide(now + ahead, ahead, standing))
-        if now + TRADER_AHEAD < self.end:
-            trader = self.agents.trader
-            self.send_quote(trader.suri, trader.decide(now + TRADER_AHEAD, NOTHING))
+                for agent in (*self.agents.homes, self.agents.trader):
+                    standing = standings.get(agent.connection, NOTHING)
+                    self.send_quote(agent.suri, agent.decide(now + ahead, ahead, standing))
         read = now - READ_BEHIND
         if self.first <= read < self.end:
             for meter in self.agents.meters:

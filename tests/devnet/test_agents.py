@@ -95,8 +95,10 @@ class StubMeter:
 class StubTrader:
     connection, suri = 0, TRADER
 
-    def decide(self, interval: int, standing: Standing) -> Quote | None:
-        return Quote(0, interval, 0, [Order(False, 65_000, 1_000)]) if standing == NOTHING else None
+    def decide(self, interval: int, ahead: int, standing: Standing) -> Quote | None:
+        if ahead != 3 or standing != NOTHING:
+            return None
+        return Quote(0, interval, 0, [Order(False, 65_000, 1_000)])
 
 
 def make_street(link: FakeLink) -> Street:

@@ -15,7 +15,7 @@ from devnet.homes import (
     Quote,
     Standing,
     Trader,
-    evening_instructions,
+    cautious_instructions,
 )
 from devnet.meters import slot_of
 from devnet.scenario import Scenario, load_scenario
@@ -152,20 +152,18 @@ def test_every_fifth_home_is_pool_only_and_some_owners_trade_by_hand() -> None:
     by_hand = [home for home in homes if isinstance(home.strategy, Manual)]
     assert passive == [number for number in range(1, len(homes) + 1) if number % 5 == 0]
     assert [home.connection for home in by_hand] == [17, 34]
-    assert any(home.decide(K0 + 80, 95, NOTHING) for home in by_hand)
-    assert not any(home.decide(K0 + NOON, 95, NOTHING) for home in by_hand)
+    assert all(home.decide(K0 + NOON, 95, NOTHING) for home in by_hand)
+    assert not any(home.decide(K0 + NOON, 3, NOTHING) for home in by_hand)
 
 
-def test_a_cautious_owner_buys_in_the_evening_what_every_evening_needed() -> None:
-    days = [[500] * 96, [300] * 96]
-    days[1][79] = 40
-    days[0][71] = days[0][88] = 1
+def test_a_cautious_owner_buys_what_was_needed_in_each_such_quarter_hour_so_far() -> None:
+    history = [500] * 96 + [300] * 96
+    history[23], history[24], history[96 + 71], history[96 + 72] = 40, 10, -700, 9
 
-    assert evening_instructions(days[0] + days[1]) == [
-        Instruction(72, 87, Order(True, 180_000, 40))
+    assert cautious_instructions(history) == [
+        Instruction(0, 23, Order(True, 180_000, 40)),
+        Instruction(24, 47, Order(True, 180_000, 10)),
     ]
-    days[1][80] = 9
-    assert evening_instructions(days[0] + days[1]) == []
 
 
 def test_a_silent_meter_is_read_by_hand(agents: Agents) -> None:
@@ -215,7 +213,7 @@ def test_overloads_are_counted_per_interval() -> None:
 
 
 def test_the_trader_quotes_around_the_lifted_spot_price(agents: Agents) -> None:
-    quote = agents.trader.decide(K0 + 10, NOTHING)
+    quote = agents.trader.decide(K0 + 10, 95, NOTHING)
 
     assert quote is not None
     assert quote.connection == 0
@@ -228,8 +226,8 @@ def test_the_trader_quotes_around_the_lifted_spot_price(agents: Agents) -> None:
 def test_the_trader_does_not_go_below_the_price_floor(scenario: Scenario) -> None:
     scenario.window.spot_price[HISTORY_SLOTS] = -157_000  # type: ignore[index]
 
-    quote = Trader(scenario, K0, 60_000).decide(K0, NOTHING)
-    small = Trader(scenario, K0, 500).decide(K0, NOTHING)
+    quote = Trader(scenario, K0, 60_000).decide(K0, 95, NOTHING)
+    small = Trader(scenario, K0, 500).decide(K0, 95, NOTHING)
 
     assert quote is not None
     assert [order.price_micro for order in quote.orders] == [-100_000, -92_000]
@@ -237,12 +235,16 @@ def test_the_trader_does_not_go_below_the_price_floor(scenario: Scenario) -> Non
 
 
 def test_a_trader_without_energy_is_off(scenario: Scenario) -> None:
-    assert Trader(scenario, K0, 0).decide(K0, NOTHING) is None
+    assert Trader(scenario, K0, 0).decide(K0, 95, NOTHING) is None
 
 
 def test_the_trader_quotes_an_interval_once(agents: Agents) -> None:
-    assert agents.trader.decide(K0, Standing(-500, ())) is None
-    assert agents.trader.decide(K0, Standing(0, [Order(True, 1, 500)])) is None
+    quotes = [agents.trader.decide(K0, ahead, NOTHING) for ahead in (95, 3, 2)]
+
+    assert quotes[0] == quotes[1] is not None
+    assert quotes[2] is None
+    for standing in (Standing(-500, ()), Standing(0, [Order(True, 1, 500)])):
+        assert agents.trader.decide(K0, 3, standing) is None
 
 
 def test_draws_are_the_same_on_every_machine() -> None:
