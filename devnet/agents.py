@@ -20,6 +20,7 @@ from typing import Any
 import trio
 
 from devnet import calls
+from devnet.bank import Gateway, Payout
 from devnet.calls import BID
 from devnet.homes import (
     CORRECT_BEHIND,
@@ -34,7 +35,7 @@ from devnet.homes import (
 )
 from devnet.meters import Meter
 from devnet.rpc_client import Link, RpcFailed
-from devnet.scenario import OPERATOR, load_scenario
+from devnet.scenario import GATEWAY, OPERATOR, load_scenario
 from devnet.wallet import Account, Wallet
 from node.clock import Clock, SystemClock
 from node.errors import NodeError, NodeUnreachable
@@ -44,8 +45,9 @@ from node.log import configure_logging
 from runtime.primitives.aura import ENGINE_ID, PreDigest
 from runtime.primitives.block import DigestItem, PreRuntime
 from runtime.primitives.crypto import KeyPair, Scheme
-from runtime.primitives.scale import U8, Struct, codec
+from runtime.primitives.scale import U8, U32, Struct, codec
 from runtime.primitives.types import (
+    AccountId,
     Balance,
     BusIndex,
     ConnectionId,
@@ -84,6 +86,36 @@ class RightEntry(Struct):
     held_nano: Balance
 
 
+class PaymentFlows(Struct):
+    """Sums of payments as the runtime API tells them."""
+
+    minted_nano: Balance
+    burnt_nano: Balance
+    returned_nano: Balance
+    waiting_nano: Balance
+    waiting: U32
+
+
+class Attestation(Struct):
+    """What the gateway said of its bank account."""
+
+    day: U32
+    reserve_nano: Balance
+    issuance_nano: Balance
+
+
+class PaymentsOverview(Struct):
+    """Where payments stand, as the runtime API tells it."""
+
+    gateway: AccountId | None
+    today: U32
+    flows: PaymentFlows
+    issuance_nano: Balance
+    attestation: Attestation | None
+    surplus_nano: SignedBalance
+
+
+_DUE = codec(list[Payout])
 _BOOK = codec(list[BookEntry])
 _RIGHTS = codec(list[RightEntry])
 
@@ -108,8 +140,11 @@ class Street:
         trader: Trader | None,
         timing: Timing,
         operator: Agents | None = None,
+        gateway: Gateway | None = None,
     ) -> None:
-        """`operator`: all agents, if the operator's corrections are sent to this node."""
+        """`operator`: all agents, if the corrections of the operator and the calls of the payment
+        gateway are sent to this node. `gateway`: homes' wishes are sent by their own street.
+        """
         self.wallet = Wallet(link)
         self._link = link
         self._meters = meters
@@ -118,11 +153,13 @@ class Street:
             self._traders.append(trader)
         self._timing = timing
         self._operator = operator
+        self._gateway = gateway
         signers: list[HomeAgent | Trader | Meter] = [*self._traders, *meters]
         self._accounts = {
             agent.suri: Account(KeyPair.from_suri(agent.suri, Scheme.SR25519)) for agent in signers
         }
         self._accounts[OPERATOR.suri] = Account(KeyPair.from_suri(OPERATOR.suri, Scheme.SR25519))
+        self._accounts[GATEWAY.suri] = Account(KeyPair.from_suri(GATEWAY.suri, Scheme.SR25519))
         self._read_through = dict.fromkeys((meter.connection for meter in meters), -1)
 
     async def live(self, clock: Clock) -> None:
@@ -146,6 +183,8 @@ class Street:
         if self._operator is not None:
             for correction in self._operator.corrections(interval - CORRECT_BEHIND):
                 await self._submit(OPERATOR.suri, calls.correct_reading(*correction))
+        if self._gateway is not None:
+            await self._pay(self._gateway, interval)
         for ahead in DECIDE_AHEAD:
             await self._decide(interval + ahead, ahead)
         if interval % REPORT_INTERVALS == 0:
@@ -155,6 +194,22 @@ class Street:
                 self.wallet.submitted,
                 self.wallet.refused,
             )
+
+    async def _pay(self, gateway: Gateway, interval: int) -> None:
+        """Move money between the bank and the chain; if it cannot be read, the next time."""
+        wish = gateway.wish(interval)
+        if wish is not None and wish.suri in self._accounts:
+            await self._submit(*wish)
+        if self._operator is None:
+            return
+        try:
+            due = _DUE.decode(await self._read("Payments_due"))
+            overview = PaymentsOverview.decode(await self._read("Payments_overview"))
+        except (NodeUnreachable, RpcFailed) as error:
+            log.debug("payments cannot be read: %s", error)
+            return
+        for call in gateway.act(interval, due, overview.flows.burnt_nano):
+            await self._submit(gateway.suri, call)
 
     async def _first_block(self, interval: int) -> bool:
         """Wait for the interval's first block, for as long as it may take; False: no node."""
@@ -208,8 +263,11 @@ class Street:
 
     async def _ask(self, name: str, interval: int) -> bytes:
         """What a function of the runtime answers about an interval."""
-        data = "0x" + interval.to_bytes(4, "little").hex()
-        answer = await self._link.call("state_call", [name, data])
+        return await self._read(name, interval.to_bytes(4, "little"))
+
+    async def _read(self, name: str, data: bytes = b"") -> bytes:
+        """What a function of the runtime answers."""
+        answer = await self._link.call("state_call", [name, "0x" + data.hex()])
         return bytes.fromhex(answer[2:])
 
     async def _place(self, suri: str, quote: Quote | None) -> None:
@@ -230,7 +288,9 @@ def slot_of(header: Mapping[str, Any]) -> int:
     return -1
 
 
-def streets_of(agents: Agents, links: Sequence[Link], timing: Timing) -> list[Street]:
+def streets_of(
+    agents: Agents, links: Sequence[Link], timing: Timing, gateway: Gateway | None = None
+) -> list[Street]:
     """All agents shared out to the nodes; the first has the trader, the transformer's
     meter and the operator.
     """
@@ -243,6 +303,7 @@ def streets_of(agents: Agents, links: Sequence[Link], timing: Timing) -> list[St
             agents.trader if place == 0 else None,
             timing,
             agents if place == 0 else None,
+            gateway,
         )
         for place, link in enumerate(links)
     ]
@@ -258,6 +319,7 @@ async def run(arguments: argparse.Namespace) -> None:
     )
     scenario = load_scenario(arguments.data, arguments.scenario, arguments.window)
     agents = Agents.of(scenario, timing.genesis_interval, arguments.trader_wh)
+    gateway = Gateway(scenario, timing.genesis_interval)
     agents.operator.reading(timing.genesis_interval)  # sweeps the whole week, once
     links = [Link("127.0.0.1", port) for port in arguments.rpc_port]
     async with trio.open_nursery() as nursery:
@@ -266,7 +328,7 @@ async def run(arguments: argparse.Namespace) -> None:
             nursery.start_soon(stop_with_parent, arguments.parent_fd, nursery.cancel_scope)
         for link in links:
             nursery.start_soon(link.run)
-        for street in streets_of(agents, links, timing):
+        for street in streets_of(agents, links, timing, gateway):
             nursery.start_soon(street.live, SystemClock())
         log.info("%d homes and %d meters act", len(agents.homes), len(agents.meters))
 

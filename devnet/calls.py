@@ -6,21 +6,26 @@ test compares them with what the runtime encodes.
 
 from collections.abc import Sequence
 
+from runtime.primitives.extrinsic import AddressId, MultiAddress
 from runtime.primitives.scale import U8, U32, Compact, Struct
 from runtime.primitives.types import (
+    AccountId,
+    Balance,
     ConnectionId,
     EnergyWh,
+    Hash,
     IntervalIndex,
     OrderId,
     PricePerKwh,
     SignedEnergyWh,
 )
 
-CONSUMPTION_METERING, TRADING = 21, 22
+PAYMENTS, CONSUMPTION_METERING, TRADING = 11, 21, 22
 SUBMIT_READING, CORRECT_READING = 2, 3
 PLACE_ORDERS, CANCEL_ORDER, CHOOSE_POOL = 1, 2, 3
 PROPOSE_CONTRACT, COUNTERSIGN_CONTRACT, WITHDRAW_CONTRACT, TERMINATE_CONTRACT = 4, 5, 6, 7
 PLACE_MARKET_ORDER, REPLACE_ORDER, REPLACE_ORDERS = 8, 9, 10
+DEPOSIT, REQUEST_PAYOUT, CANCEL_PAYOUT, CONFIRM_PAYOUT, RETURN_PAYOUT, ATTEST_RESERVE = range(6)
 OFFER, BID = 0, 1
 
 
@@ -152,3 +157,61 @@ def propose_contract(terms: Struct) -> bytes:
 def of_contract(call: int, contract_id: int) -> bytes:
     """Countersign, withdraw or terminate a contract."""
     return bytes([TRADING, call]) + _OfContract(contract_id).encode()
+
+
+class _Deposit(Struct):
+    reference: Hash
+    dest: MultiAddress
+    value_day: U32
+    amount_nano: Compact[Balance]
+
+
+class _Amount(Struct):
+    amount_nano: Compact[Balance]
+
+
+class _OfPayout(Struct):
+    day: U32
+    account: AccountId
+
+
+class _ReturnPayout(Struct):
+    day: U32
+    account: AccountId
+    reason: bytes
+
+
+class _AttestReserve(Struct):
+    day: U32
+    reserve_nano: Compact[Balance]
+
+
+def deposit(reference: Hash, account: AccountId, value_day: int, amount_nano: int) -> bytes:
+    """Mint, as the gateway, a transfer that reached the bank on a day."""
+    arguments = _Deposit(reference, AddressId(account), value_day, amount_nano)
+    return bytes([PAYMENTS, DEPOSIT]) + arguments.encode()
+
+
+def request_payout(amount_nano: int) -> bytes:
+    """Want money at one's bank account."""
+    return bytes([PAYMENTS, REQUEST_PAYOUT]) + _Amount(amount_nano).encode()
+
+
+def cancel_payout() -> bytes:
+    """Take back what one has requested today."""
+    return bytes([PAYMENTS, CANCEL_PAYOUT])
+
+
+def confirm_payout(day: int, account: AccountId) -> bytes:
+    """Confirm, as the gateway, that the bank has paid."""
+    return bytes([PAYMENTS, CONFIRM_PAYOUT]) + _OfPayout(day, account).encode()
+
+
+def return_payout(day: int, account: AccountId, reason: bytes) -> bytes:
+    """Give back, as the gateway, what the bank cannot pay."""
+    return bytes([PAYMENTS, RETURN_PAYOUT]) + _ReturnPayout(day, account, reason).encode()
+
+
+def attest_reserve(day: int, reserve_nano: int) -> bytes:
+    """Say, as the gateway, what lies at the bank."""
+    return bytes([PAYMENTS, ATTEST_RESERVE]) + _AttestReserve(day, reserve_nano).encode()

@@ -17,6 +17,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from devnet import calls
+from devnet.bank import Gateway, Payout
 from devnet.homes import (
     CORRECT_BEHIND,
     DECIDE_AHEAD,
@@ -187,6 +188,7 @@ class Replay:
         """The first interval that is not replayed any more."""
 
         self.agents = Agents.of(scenario, self.first, trader_wh)
+        self.gateway = Gateway(scenario, self.first, Scheme.ED25519)
         self.local = LocalEnergy()
         self.gains_nano = dict.fromkeys((home.number for home in scenario.homes), 0)
         self.edges_over = self.edges_binding = self.imported_wh = 0
@@ -253,6 +255,20 @@ class Replay:
                 if not meter.is_silent(read):
                     self.chain.submit(meter.suri, calls.submit_reading(*meter.reading(read)))
         self.let_operator_correct(now - CORRECT_BEHIND)
+        if now < self.end:
+            self.let_gateway_pay(now)
+
+    def let_gateway_pay(self, now: int) -> None:
+        """Move money between the simulated bank and the chain."""
+        runtime = self.chain.runtime
+        runtime.bind(Overlay(self.chain.state))
+        due = [Payout.decode(entry.encode()) for entry in runtime.payments.list_due()]
+        burnt_nano = runtime.payments.read_overview().flows.burnt_nano
+        for call in self.gateway.act(now, due, burnt_nano):
+            self.chain.submit(self.gateway.suri, call)
+        wish = self.gateway.wish(now)
+        if wish is not None:
+            self.chain.submit(*wish)
 
     def let_operator_correct(self, interval: int) -> None:
         """Correct what was settled with estimates."""

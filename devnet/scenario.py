@@ -41,6 +41,7 @@ DRT = 1_000_000_000
 HOME_NANO = 1_000_000 * DRT
 METER_NANO = DRT
 SUPPLIER_NANO = OPERATOR_NANO = 100_000_000 * DRT
+GATEWAY_NANO = 1_000 * DRT
 VALIDATOR_NANO = 1_000 * DRT
 
 SUPPLIER_PRICE, NETWORK_FEE = 200_000, 100_000
@@ -137,6 +138,7 @@ class Home:
 
 SUPPLIER = Utility("Supplier", "//Supplier")
 OPERATOR = Utility("Grid operator", "//Operator")
+GATEWAY = Utility("Payment gateway", "//Gateway")
 OPERATOR_METER = Utility("Transformer meter", "//Meter//0")
 
 
@@ -189,6 +191,7 @@ class Scenario:
             *utilities,
             SUPPLIER,
             OPERATOR,
+            GATEWAY,
             *(Utility(home.name, home.suri) for home in self.homes),
             OPERATOR_METER,
             *(Utility(f"Meter of {home.name}", home.meter_suri) for home in self.homes),
@@ -222,6 +225,7 @@ class Scenario:
             genesis={
                 "session": {"validators": [session_keys(utility) for utility in utilities]},
                 "balances": {"accounts": self.balances(utilities, scheme)},
+                "payments": {"gateway": address_of(GATEWAY.suri, scheme)},
                 "producer_registration": {
                     "operator": address_of(OPERATOR.suri, scheme),
                     "supplier": address_of(SUPPLIER.suri, scheme),
@@ -245,15 +249,20 @@ class Scenario:
 
     def balances(self, utilities: Sequence[Utility], scheme: Scheme) -> dict[str, int]:
         """Who has how much at the beginning."""
+        return {address_of(suri, scheme): amount for suri, amount in self.money(utilities)}
+
+    def money(self, utilities: Sequence[Utility] = UTILITIES) -> list[tuple[str, int]]:
+        """The secrets of all who have money at the beginning, and how much."""
         money = [
             *((suri, VALIDATOR_NANO) for _, suri in utilities),
             (SUPPLIER.suri, SUPPLIER_NANO),
             (OPERATOR.suri, OPERATOR_NANO),
+            (GATEWAY.suri, GATEWAY_NANO),
             (OPERATOR_METER.suri, METER_NANO),
         ]
         for home in self.homes:
             money += [(home.suri, HOME_NANO), (home.meter_suri, METER_NANO)]
-        return {address_of(suri, scheme): amount for suri, amount in money}
+        return money
 
     def topology(self) -> dict[str, object]:
         """The chain's tree: limits, losses and tariffs for the market, impedances for the sweep."""

@@ -33,6 +33,8 @@ from runtime.pallets.grandpa import Config as GrandpaConfig
 from runtime.pallets.grandpa import Grandpa
 from runtime.pallets.grid_balancing import Config as GridBalancingConfig
 from runtime.pallets.grid_balancing import GridBalancing
+from runtime.pallets.payments import Config as PaymentsConfig
+from runtime.pallets.payments import Payments
 from runtime.pallets.producer_registration import Config as ProducerRegistrationConfig
 from runtime.pallets.producer_registration import ProducerRegistration
 from runtime.pallets.session import Config as SessionConfig
@@ -96,6 +98,7 @@ PALLETS: Mapping[str, tuple[int, type[Pallet[Any]]]] = {
     "balances": (6, Balances),
     "transaction_payment": (7, TransactionPayment),
     "utility": (8, Utility),
+    "payments": (11, Payments),
     "grid_balancing": (23, GridBalancing),
     "producer_registration": (20, ProducerRegistration),
     "consumption_metering": (21, ConsumptionMetering),
@@ -152,6 +155,9 @@ class Runtime:
                 c.genesis_interval,
             )
         )
+        self.payments = Payments(
+            PaymentsConfig(self.timestamp, self.balances, c.market_interval_ms, c.genesis_interval)
+        )
         self.trading = Trading(self._trading_config())
         self.trading.config.integrity()
         self.authorities = Authorities(
@@ -160,6 +166,7 @@ class Runtime:
                 self.session,
                 self.producer_registration,
                 self.trading,
+                self.payments,
                 c.session_blocks,
                 c.proposal_blocks,
                 c.timelock_blocks,

@@ -18,6 +18,10 @@ GROUPS = {
         "Everything a chain knows: state, constants, blocks, events.",
     ),
     "bill": ("node.cli.bill:command", "What an account was billed, checked by proofs."),
+    "payments": (
+        "node.cli.payments:group",
+        "Money from bank accounts to the chain and back.",
+    ),
     "market": (
         "node.cli.market:group",
         "The market: bills, the pool, contracts, corrections, clearing.",

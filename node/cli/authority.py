@@ -27,6 +27,7 @@ from node.errors import ConfigInvalid
 from runtime.pallets.authorities.proposals import (
     Action,
     AddMember,
+    AppointGateway,
     AppointOperator,
     CancelUpgrade,
     DecideOnMarket,
@@ -130,6 +131,8 @@ def text_of(action: Action) -> str:
             return "cancel the upgrade"
         case AppointOperator(who):
             return f"make {name_of(who)} the grid operator"
+        case AppointGateway(who):
+            return f"make {name_of(who)} the payment gateway"
         case DecideOnMarket(decision):
             return authority_market.text_of(decision)
         case _:
@@ -249,6 +252,15 @@ async def operator(
     """Make OPERATOR (an address) the grid operator."""
     pair = signer.pair()
     await open_proposal(node, pair, AppointOperator(account(operator)))
+
+
+@propose.command()
+@click.argument("gateway")
+@signer_options
+@rpc_options
+async def gateway(gateway: str, signer: Signer, node: NodeAddress) -> None:
+    """Make GATEWAY (an address) the payment gateway, which mints deposits and burns payouts."""
+    await open_proposal(node, signer.pair(), AppointGateway(account(gateway)))
 
 
 @propose.command()

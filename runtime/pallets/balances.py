@@ -9,8 +9,9 @@ pallets, keep any amount.
 Invariants: the balances of all accounts sum to the total issuance; reserved money is never
 counted as free, and while there is some the account cannot go below the existential deposit.
 
-Left out: locks, freezes, named reserves, and changes of balances by decree (`force_*`): money
-comes from the genesis only.
+Money is made and unmade by Payments alone, against what lies at the bank.
+
+Left out: locks, freezes, named reserves, and changes of balances by decree (`force_*`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -83,6 +84,24 @@ class Withdraw(frame.Event, index=8):
 
     who: AccountId
     amount: Balance
+
+
+class Minted(frame.Event, index=10):
+    """Money came into being, against a deposit at the bank."""
+
+    who: AccountId
+    amount: Balance
+
+
+class Burned(frame.Event, index=11):
+    """Money ceased to be, paid out by the bank."""
+
+    who: AccountId
+    amount: Balance
+
+
+class TooMuchMoney(frame.Error, index=3):
+    """All money together would leave the range of exact sums."""
 
 
 class InsufficientBalance(frame.Error, index=0):
@@ -257,6 +276,36 @@ class Balances(Pallet[Config]):
         self.move(pot, who, amount, keep_alive=True)
         self.deposit_event(Deposit(who, amount))
         return True
+
+    def issuance(self) -> Balance:
+        """All money there is."""
+        return self.total_issuance.get()
+
+    def mint(self, who: AccountId, amount: Balance) -> None:
+        """Make money. Emits `Minted`. Raises `TooMuchMoney`, or `ExistentialDeposit` of an account
+        that would not exist with it.
+        """
+        total = self.total_issuance.get() + amount
+        if total > ISSUANCE_MAX:
+            raise TooMuchMoney
+        info = self.config.accounts.info(who)
+        free = info.data.free + amount
+        is_new = not (info.providers or info.sufficients)
+        if is_new and free < self.config.existential_deposit:
+            raise ExistentialDeposit
+        self.total_issuance.set(total)
+        self.store(who, info, free, info.data.reserved)
+        if is_new:
+            self.deposit_event(Endowed(who, free))
+        self.deposit_event(Minted(who, amount))
+
+    def burn(self, pot: AccountId, amount: Balance) -> None:
+        """Unmake money of a pallet's account. Emits `Burned`."""
+        info = self.config.accounts.info(pot)
+        assert amount <= info.data.free, "a pallet burns only what it keeps"
+        self.total_issuance.set(self.total_issuance.get() - amount)
+        self.store(pot, info, info.data.free - amount, info.data.reserved)
+        self.deposit_event(Burned(pot, amount))
 
     # Bookkeeping.
 

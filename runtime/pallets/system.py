@@ -70,7 +70,10 @@ FEES = pallet_account("dr/fees")
 CONGESTION_RENT = pallet_account("dr/rent")
 """What congestion brought, earmarked for lower network fees."""
 
-PALLET_ACCOUNTS = (HOUSE, FEES, CONGESTION_RENT)
+PAYOUTS = pallet_account("dr/payts")
+"""Holds what waits to be paid out by the bank."""
+
+PALLET_ACCOUNTS = (HOUSE, FEES, CONGESTION_RENT, PAYOUTS)
 """Have a provider from genesis, so they are never removed whatever they hold."""
 
 

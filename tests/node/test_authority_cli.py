@@ -6,6 +6,7 @@ from node.cli import authority
 from runtime.pallets.authorities.proposals import (
     Action,
     AddMember,
+    AppointGateway,
     AppointOperator,
     CancelUpgrade,
     DecideOnMarket,
@@ -33,6 +34,7 @@ ACTIONS: list[Action] = [
     ScheduleUpgrade(2, bytes(32), 1_000),
     CancelUpgrade(),
     AppointOperator(EVE),
+    AppointGateway(EVE),
     DecideOnMarket(SetParameters(MarketParameters(True, 10_000, 96))),
     DecideOnMarket(SetTariffs(TariffBook(7, (TariffBand(5, (EdgeTariff(1, 2),)),), (0,) * 96))),
     DecideOnMarket(ReleaseCongestionRent(10**9)),

@@ -44,6 +44,7 @@ def test_pallets_have_the_indices_of_the_wire_format() -> None:
         "balances": 6,
         "transaction_payment": 7,
         "utility": 8,
+        "payments": 11,
         "producer_registration": 20,
         "consumption_metering": 21,
         "trading": 22,

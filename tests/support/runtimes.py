@@ -54,7 +54,7 @@ CONSTANTS = Constants(
 )
 
 VALIDATORS = NAMES[:4]
-OPERATOR, SUPPLIER = EVE, FERDIE
+OPERATOR, SUPPLIER, GATEWAY = EVE, FERDIE, DAVE
 
 
 def hex_of(account: AccountId) -> str:
@@ -77,6 +77,7 @@ def genesis_sections(balances: Mapping[AccountId, int] | None = None) -> dict[st
                 for name in VALIDATORS
             ]
         },
+        "payments": {"gateway": hex_of(GATEWAY)},
         "balances": {"accounts": {hex_of(who): amount for who, amount in balances.items()}},
         "grid_balancing": {
             "topology": {

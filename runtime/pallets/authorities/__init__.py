@@ -20,7 +20,7 @@ runtime does that); votes by weight.
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -86,12 +86,19 @@ from runtime.pallets.authorities.offences import (
     equivocating_voter,
     offence_key,
 )
+from runtime.pallets.authorities.ports import (
+    BlockReader,
+    GatewaySeat,
+    MarketSeat,
+    OperatorSeat,
+)
 from runtime.pallets.authorities.proposals import (
     MEMBERS_MAX,
     MEMBERS_MIN,
     Accounts,
     Action,
     AddMember,
+    AppointGateway,
     AppointOperator,
     CancelUpgrade,
     DecideOnMarket,
@@ -107,7 +114,6 @@ from runtime.pallets.authorities.proposals import (
 from runtime.pallets.authorities.records import Candidate, Overview, Upgrade, ValidatorView
 from runtime.pallets.session import Session
 from runtime.pallets.system import account_from_text
-from runtime.pallets.trading.decisions import MarketDecision
 from runtime.primitives.block import Header
 from runtime.primitives.crypto import Scheme, verify
 from runtime.primitives.grandpa import EquivocationProof
@@ -132,38 +138,6 @@ HEARTBEAT_WEIGHT = 300_000_000  # up to two signatures
 HOOKS_WEIGHT = 4_000_000_000  # 100 members and as many proposals at the end of a session
 
 
-class BlockReader(Protocol):
-    """What this pallet asks about the chain."""
-
-    def block_number(self) -> BlockNumber:
-        """The number of the block."""
-        ...
-
-    def block_hash(self, number: BlockNumber) -> Hash | None:
-        """The hash of a block before it."""
-        ...
-
-
-class OperatorSeat(Protocol):
-    """Where the grid operator is appointed."""
-
-    def appoint_operator(self, who: AccountId) -> None:
-        """Make an account the operator. Raises a `DispatchError` if it cannot be."""
-        ...
-
-
-class MarketSeat(Protocol):
-    """Where decisions about the market go."""
-
-    def check_decision(self, decision: MarketDecision) -> None:
-        """Raise the `DispatchError` with which a decision would fail now."""
-        ...
-
-    def carry_out(self, decision: MarketDecision) -> None:
-        """Do what was decided. Raises a `DispatchError` if it cannot be done."""
-        ...
-
-
 class Config(frame.Config):
     chain: BlockReader
     """The block under execution."""
@@ -176,6 +150,9 @@ class Config(frame.Config):
 
     market: MarketSeat
     """Does what the members decide about it."""
+
+    gateway_seat: GatewaySeat
+    """Takes the payment gateway that the members appoint."""
 
     session_length: BlockNumber
     """Blocks of a session."""
@@ -565,6 +542,8 @@ class Authorities(Pallet[Config]):
                 self.config.operator_seat.appoint_operator(operator)
             case DecideOnMarket(decision):
                 self.config.market.carry_out(decision)
+            case AppointGateway(gateway):
+                self.config.gateway_seat.appoint_gateway(gateway)
             case _:
                 raise AssertionError(f"no such action: {action}")
 

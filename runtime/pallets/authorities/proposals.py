@@ -72,6 +72,12 @@ class DecideOnMarket(Action, index=7):
     decision: MarketDecision
 
 
+class AppointGateway(Action, index=8):
+    """Make an account the payment gateway, which mints what reaches the bank and burns payouts."""
+
+    gateway: AccountId
+
+
 class Proposal(Struct):
     """A decision that is open."""
 
