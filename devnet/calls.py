@@ -26,6 +26,7 @@ PLACE_ORDERS, CANCEL_ORDER, CHOOSE_POOL = 1, 2, 3
 PROPOSE_CONTRACT, COUNTERSIGN_CONTRACT, WITHDRAW_CONTRACT, TERMINATE_CONTRACT = 4, 5, 6, 7
 PLACE_MARKET_ORDER, REPLACE_ORDER, REPLACE_ORDERS = 8, 9, 10
 DEPOSIT, REQUEST_PAYOUT, CANCEL_PAYOUT, CONFIRM_PAYOUT, RETURN_PAYOUT, ATTEST_RESERVE = range(6)
+PLACE_COUPLED, CANCEL_COUPLED = 12, 13
 OFFER, BID = 0, 1
 
 
@@ -91,6 +92,20 @@ class _ChoosePool(Struct):
 
 class _OfContract(Struct):
     contract_id: Compact[U32]
+
+
+class _Connection(Struct):
+    connection: Compact[ConnectionId]
+
+
+def place_coupled(connection: int, terms: bytes) -> bytes:
+    """Place an order over several intervals, its terms encoded in the form of the runtime."""
+    return bytes([TRADING, PLACE_COUPLED]) + _Connection(connection).encode() + terms
+
+
+def cancel_coupled(order_id: int) -> bytes:
+    """Take back a coupled order that waits."""
+    return bytes([TRADING, CANCEL_COUPLED]) + _CancelOrder(order_id).encode()
 
 
 def place_orders(connection: int, interval: int, orders: Sequence[Terms]) -> bytes:

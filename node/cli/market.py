@@ -16,7 +16,13 @@ from typing import cast
 
 import asyncclick as click
 
-from node.cli import market_chain, market_contracts, market_history, market_prices
+from node.cli import (
+    market_chain,
+    market_contracts,
+    market_coupled,
+    market_history,
+    market_prices,
+)
 from runtime.kernels.auction import Clearing, OrderArrays, TreeArrays, clear_signed
 from runtime.kernels.bounds import AuctionBoundsError
 
@@ -48,6 +54,11 @@ for command in (
     market_history.history,
     market_history.proof,
     market_history.verify,
+    market_coupled.block,
+    market_coupled.flexible,
+    market_coupled.ev,
+    market_coupled.battery,
+    market_coupled.coupled,
 ):
     group.add_command(command)
 

@@ -258,6 +258,7 @@ def test_the_slot_of_a_header_is_read_from_its_digest() -> None:
 def test_calls_are_those_of_the_runtime(connection: int) -> None:
     from devnet.scenario import dev_chain_spec
     from runtime.pallets.trading.contract_records import ContractTerms, PriceRule, Shape
+    from runtime.pallets.trading.coupled_records import CoupledTerms, Vehicle
     from runtime.pallets.trading.records import Side
     from runtime.pallets.trading.records import Terms as RuntimeTerms
 
@@ -298,6 +299,11 @@ def test_calls_are_those_of_the_runtime(connection: int) -> None:
     rule = PriceRule(1, 2, 3, 4)
     contract = ContractTerms(1, 2, Shape.SOLAR, 3, 0, rule, 4, 5, False, 0, 6, 7)
     assert calls.propose_contract(contract) == encode("Trading", "propose_contract", terms=contract)
+    car = Vehicle(1, 2, 3, 4, 5)
+    assert calls.place_coupled(connection, codec(CoupledTerms).encode(car)) == encode(
+        "Trading", "place_coupled", connection=connection, terms=car
+    )
+    assert calls.cancel_coupled(300) == encode("Trading", "cancel_coupled", order_id=300)
     assert calls.correct_reading(connection, 9, 1, 2, "why") == encode(
         "ConsumptionMetering",
         "correct_reading",

@@ -11,9 +11,9 @@ Invariants, checked by `check_invariants`: what this pallet keeps aside of an ac
 its holdings' collateral, each exactly what `hold_of` says; payables of an interval sum to its rent
 and sold less bought energy to its booked loss, at every bus; the house is empty; a settlement
 creates no money and no energy, also when it is made again after corrections (`finality.py`). What
-is final is proved by the root of its day (`history.py`).
+is final is proved by the root of its day (`history.py`). Orders over several intervals are accepted
+whole (`coupled.py`).
 
-Left out: orders over several intervals.
 Rules and reasons: docs/market.md and docs/settlement.md.
 """
 

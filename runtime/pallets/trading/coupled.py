@@ -8,9 +8,11 @@ surplus of at least zero, at prices from feed-in to retail, or not at all (`coup
 from typing import TYPE_CHECKING, Annotated, cast
 
 from runtime.frame import (
+    U32,
     Compact,
     ConnectionId,
     Identity,
+    IntervalIndex,
     MaxLen,
     OrderId,
     Pallet,
@@ -93,6 +95,11 @@ class Coupled(Pallet[Config]):
             CoupledEntry(order_id, waiting_order(self.market, order_id))
             for order_id in sorted(self.coupled_waiting.get())
         ]
+
+    @api("Trading_slot_of_day")
+    def read_slot_of_day(self, interval: IntervalIndex) -> U32:
+        """Which quarter hour of its day an interval is, from 0 to 95: for orders by the clock."""
+        return self.market.slot_of_day(interval)
 
     def committed(self, interval: int, number: int) -> tuple[int, int]:
         """Import and export of a connection that contracts and waiting coupled orders may need."""

@@ -1,0 +1,376 @@
+"""`dret market block|flexible|ev|battery|coupled`: orders over several intervals.
+
+An interval is its number, `+N` for N after the present one, or a time of day such as `22:00`, which
+is the next interval with that time whose gate is still open.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import NamedTuple
+
+import asyncclick as click
+
+from devnet import calls
+from devnet.rpc_client import Link
+from node.cli.amounts import MICRO, NANO, PRICE
+from node.cli.chain_access import (
+    OUTPUT,
+    NodeAddress,
+    Refused,
+    Signer,
+    ask,
+    node_at,
+    rpc_options,
+    signer_options,
+    submit,
+    u32,
+)
+from runtime.pallets.trading.coupled_records import (
+    BLOCKS_MAX,
+    Battery,
+    Block,
+    Blocks,
+    CoupledEntry,
+    CoupledTerms,
+    Flexible,
+    Vehicle,
+)
+from runtime.pallets.trading.coupled_terms import intervals_of
+from runtime.pallets.trading.records import Side
+from runtime.primitives.scale import U32, codec
+
+SLOTS_PER_DAY = 96
+GATE_AHEAD = 2
+"""The first interval whose gate is open for sure, counted from the present one."""
+
+INTERVAL_END = 2**32
+ENERGY = click.IntRange(0, 2**32 - 1)
+CONNECTION = click.option("--connection", type=click.IntRange(1), required=True, help="Its number.")
+SIDE = click.option("--side", type=click.Choice(["bid", "offer"]), default="bid", show_default=True)
+
+
+class When(NamedTuple):
+    """An interval as it was written."""
+
+    text: str
+    number: int
+    """Its number, how far it is ahead, or its slot of the day."""
+
+    kind: str
+
+
+class IntervalText(click.ParamType[When]):
+    """An interval by number, distance or time of day."""
+
+    name = "interval"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> When:
+        """What was written; times are quarter hours."""
+        text = str(value)
+        time = re.fullmatch(r"([01]?\d|2[0-3]):(00|15|30|45)", text, re.ASCII)
+        if time:
+            return When(text, int(time[1]) * 4 + int(time[2]) // 15, "time")
+        number = re.fullmatch(r"(\+?)(\d{1,10})", text, re.ASCII)
+        if not number or int(number[2]) >= INTERVAL_END:
+            self.fail(
+                f"{text!r} is no interval: write its number, +N from now, or a quarter hour "
+                "such as 22:15",
+                param,
+                ctx,
+            )
+        return When(text, int(number[2]), "ahead" if number[1] else "number")
+
+
+class BlockText(click.ParamType[tuple[When, tuple[int, ...], int]]):
+    """A block: where it begins, its energies, its limit."""
+
+    name = "FIRST=WH,WH,...@PRICE"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[When, tuple[int, ...], int]:
+        """The three parts of a block."""
+        match = re.fullmatch(r"([^=@]+)=(\d{1,9}(?:,\d{1,9})*)@(.+)", str(value), re.ASCII)
+        if not match:
+            self.fail(f"{value!r} is no block: write for example +4=200,200,0,300@0.12", param, ctx)
+        energies = tuple(int(wh) for wh in match[2].split(","))
+        first = INTERVAL.convert(match[1], param, ctx)
+        return first, energies, PRICE.convert(match[3], param, ctx)
+
+
+class Ratio(click.ParamType[int]):
+    """A ratio from 0 to 1, in ppm."""
+
+    name = "ratio"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """The ratio in ppm; one that is finer is refused."""
+        try:
+            ratio = Decimal(str(value)) * MICRO
+        except InvalidOperation:
+            self.fail(f"{value!r} is no number", param, ctx)
+        if not ratio.is_finite() or not 0 < ratio <= MICRO or ratio != int(ratio):
+            self.fail(f"{value!r}: expected above 0, at most 1, six decimals", param, ctx)
+        return int(ratio)
+
+
+INTERVAL, BLOCK, RATIO = IntervalText(), BlockText(), Ratio()
+FIRST = click.option("--first", type=INTERVAL, required=True, help="4711, +4 or 22:00.")
+LAST = click.option("--last", type=INTERVAL, required=True, help="Included.")
+
+
+@click.command()
+@CONNECTION
+@SIDE
+@click.argument("blocks", type=BLOCK, nargs=-1, required=True)
+@click.option("--part", type=RATIO, default="1", help="The least part to accept; 1: all or none.")
+@signer_options
+@rpc_options
+async def block(
+    connection: int,
+    side: str,
+    blocks: tuple[tuple[When, tuple[int, ...], int], ...],
+    part: int,
+    signer: Signer,
+    node: NodeAddress,
+) -> None:
+    """Place a block over linked intervals, or several of which at most one is accepted.
+
+    A block is FIRST=WH,WH,...@PRICE, such as +4=200,200,0,300@0.12: from four intervals ahead on,
+    pausing in the third, for at most (an offer: at least) 0.12 DRT per kWh over all of it.
+    """
+    if len(blocks) > BLOCKS_MAX:
+        raise click.UsageError(f"{len(blocks)} blocks; a group has at most {BLOCKS_MAX}.")
+
+    def terms(number_of: Callable[[When], int]) -> CoupledTerms:
+        return Blocks(
+            tuple(
+                Block(Side[side.upper()], price, number_of(first), energies, part)
+                for first, energies, price in blocks
+            )
+        )
+
+    firsts = [first for first, _, _ in blocks]
+    await place(connection, firsts, terms, signer, node, is_window=False)
+
+
+@click.command()
+@CONNECTION
+@SIDE
+@click.option("--price", type=PRICE, required=True, help="DRT per kWh.")
+@click.option("--energy-wh", type=ENERGY, required=True)
+@click.option("--duration", type=click.IntRange(1, SLOTS_PER_DAY), default=1, show_default=True)
+@FIRST
+@LAST
+@signer_options
+@rpc_options
+async def flexible(
+    connection: int,
+    side: str,
+    price: int,
+    energy_wh: int,
+    duration: int,
+    first: When,
+    last: When,
+    signer: Signer,
+    node: NodeAddress,
+) -> None:
+    """Place energy in DURATION intervals on end, whenever it suits between FIRST and LAST."""
+
+    def terms(number_of: Callable[[When], int]) -> CoupledTerms:
+        window = number_of(first), number_of(last)
+        return Flexible(Side[side.upper()], price, energy_wh, duration, *window)
+
+    await place(connection, [first, last], terms, signer, node)
+
+
+@click.command()
+@CONNECTION
+@click.option("--price", type=PRICE, required=True, help="At most, over all of it, DRT per kWh.")
+@click.option("--energy-wh", type=ENERGY, required=True, help="What the car needs.")
+@click.option("--power-w", type=ENERGY, required=True, help="What the charger can.")
+@FIRST
+@LAST
+@signer_options
+@rpc_options
+async def ev(
+    connection: int,
+    price: int,
+    energy_wh: int,
+    power_w: int,
+    first: When,
+    last: When,
+    signer: Signer,
+    node: NodeAddress,
+) -> None:
+    """Charge a car between FIRST and the end of LAST, its deadline, when energy is cheapest."""
+
+    def terms(number_of: Callable[[When], int]) -> CoupledTerms:
+        return Vehicle(price, energy_wh, power_w, number_of(first), number_of(last))
+
+    await place(connection, [first, last], terms, signer, node)
+
+
+@click.command()
+@CONNECTION
+@FIRST
+@LAST
+@click.option("--capacity-wh", type=ENERGY, required=True)
+@click.option("--stored-wh", type=ENERGY, required=True, help="When FIRST begins.")
+@click.option("--stored-end-wh", type=ENERGY, help="When LAST ends; default: as at the beginning.")
+@click.option("--charge-w", type=ENERGY, required=True)
+@click.option("--discharge-w", type=ENERGY, required=True)
+@click.option("--efficiency", type=RATIO, default="0.95", show_default=True, help="Each way.")
+@click.option("--wear", type=PRICE, default="0", help="DRT per kWh that it gives.")
+@signer_options
+@rpc_options
+async def battery(
+    connection: int,
+    first: When,
+    last: When,
+    capacity_wh: int,
+    stored_wh: int,
+    stored_end_wh: int | None,
+    charge_w: int,
+    discharge_w: int,
+    efficiency: int,
+    wear: int,
+    signer: Signer,
+    node: NodeAddress,
+) -> None:
+    """Let a battery buy and sell between FIRST and LAST if that pays for losses and wear."""
+    end_wh = stored_wh if stored_end_wh is None else stored_end_wh
+
+    def terms(number_of: Callable[[When], int]) -> CoupledTerms:
+        return Battery(
+            number_of(first),
+            number_of(last),
+            capacity_wh,
+            stored_wh,
+            end_wh,
+            charge_w,
+            discharge_w,
+            efficiency,
+            wear,
+        )
+
+    await place(connection, [first, last], terms, signer, node)
+
+
+@click.group()
+def coupled() -> None:
+    """Orders over several intervals that wait: list them, take one back."""
+
+
+@coupled.command(name="list")
+@OUTPUT
+@rpc_options
+async def list_(output: str, node: NodeAddress) -> None:
+    """Show the coupled orders that no call has accepted yet."""
+    async with node_at(node) as link:
+        entries = await ask(link, "Trading_coupled_orders", b"", list[CoupledEntry])
+    rows = [row_of(entry) for entry in entries]
+    if output == "json":
+        click.echo(json.dumps(rows))
+        return
+    click.echo(f"{'order':>20} {'connection':>10} {'kind':<9} {'first':>10} {'last':>10}  held DRT")
+    for row in rows:
+        held = Decimal(str(row["held_nano"])) / NANO
+        click.echo(
+            f"{row['order']:>20} {row['connection']:>10} {row['kind']:<9} "
+            f"{row['first']:>10} {row['last']:>10}  {held:.9f}"
+        )
+
+
+def row_of(entry: CoupledEntry) -> dict[str, object]:
+    """A waiting order by its names."""
+    terms = entry.order.terms
+    named = intervals_of(terms)
+    return {
+        "order": entry.order_id,
+        "connection": entry.order.connection,
+        "kind": type(terms).__name__.lower(),
+        "first": named[0],
+        "last": named[-1],
+        "held_nano": entry.order.held_nano,
+    }
+
+
+@coupled.command()
+@click.argument("order", type=click.IntRange(0, 2**64 - 1))
+@signer_options
+@rpc_options
+async def cancel(order: int, signer: Signer, node: NodeAddress) -> None:
+    """Take back a coupled order that waits."""
+    async with node_at(node) as link:
+        before = await waiting(link)
+        if order not in [entry.order_id for entry in before]:
+            raise Refused(f"No coupled order {order} waits: it was accepted, taken back, or late.")
+        await submit(link, signer.pair(), calls.cancel_coupled(order))
+        after = await waiting(link)
+    if order in [entry.order_id for entry in after]:
+        raise Refused("The chain refused: not your connection, or too many calls this interval.")
+    click.echo(f"Coupled order {order} does not wait any more.")
+
+
+async def waiting(link: Link) -> list[CoupledEntry]:
+    """The coupled orders that wait."""
+    return await ask(link, "Trading_coupled_orders", b"", list[CoupledEntry])
+
+
+async def place(
+    connection: int,
+    written: list[When],
+    terms_of: Callable[[Callable[[When], int]], CoupledTerms],
+    signer: Signer,
+    node: NodeAddress,
+    *,
+    is_window: bool = True,
+) -> None:
+    """Place a coupled order and say what became of it. `written`: the intervals it says; of a
+    window the end comes after the beginning.
+    """
+    pair = signer.pair()
+    async with node_at(node) as link:
+        numbers = await numbers_of(link, written, is_window=is_window)
+        terms = terms_of(lambda when: numbers[when])
+        await submit(link, pair, calls.place_coupled(connection, codec(CoupledTerms).encode(terms)))
+        entries = await waiting(link)
+    for entry in entries:
+        if entry.order.connection == connection and entry.order.terms == terms:
+            held = Decimal(entry.order.held_nano) / NANO
+            named = intervals_of(terms)
+            click.echo(
+                f"Coupled order {entry.order_id} waits for the calls until the gate of interval "
+                f"{named[0]}; {held:.9f} DRT are kept aside."
+            )
+            return
+    raise Refused(
+        "The order does not wait: the chain refused it (not your connection, the terms, the "
+        "capacity, the money), or a call has accepted it already; `dret market bill` and "
+        "`dret query` show fills."
+    )
+
+
+async def numbers_of(link: Link, written: list[When], *, is_window: bool) -> dict[When, int]:
+    """The numbers of intervals. Times of day come after the present; in a window, its end after
+    its beginning.
+    """
+    now: int = await ask(link, "Trading_current_interval", b"", U32)
+    slot: int = await ask(link, "Trading_slot_of_day", u32(now), U32)
+    found: dict[When, int] = {}
+    earliest = now + GATE_AHEAD
+    for when in written:
+        if when.kind == "time":
+            found[when] = earliest + (when.number - slot - (earliest - now)) % SLOTS_PER_DAY
+        else:
+            found[when] = when.number + (now if when.kind == "ahead" else 0)
+        if is_window:
+            earliest = max(earliest, found[when])
+    return found
