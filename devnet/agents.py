@@ -37,6 +37,7 @@ from devnet.meters import Meter
 from devnet.rpc_client import Link, RpcFailed
 from devnet.scenario import GATEWAY, OPERATOR, load_scenario
 from devnet.wallet import Account, Wallet
+from devnet.wishes import wishes_of
 from node.clock import Clock, SystemClock
 from node.errors import NodeError, NodeUnreachable
 from node.gateway.strategies import Order
@@ -160,6 +161,7 @@ class Street:
         }
         self._accounts[OPERATOR.suri] = Account(KeyPair.from_suri(OPERATOR.suri, Scheme.SR25519))
         self._accounts[GATEWAY.suri] = Account(KeyPair.from_suri(GATEWAY.suri, Scheme.SR25519))
+        self._wishes = [(home.suri, call) for home in homes for call in wishes_of(home.connection)]
         self._read_through = dict.fromkeys((meter.connection for meter in meters), -1)
 
     async def live(self, clock: Clock) -> None:
@@ -178,6 +180,8 @@ class Street:
             return
         if not await self.wallet.look():
             return
+        while self._wishes and await self._submit(*self._wishes[0]):
+            del self._wishes[0]
         for meter in self._meters:
             await self._report(meter, interval - READ_BEHIND)
         if self._operator is not None:

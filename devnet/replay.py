@@ -37,6 +37,7 @@ from devnet.scenario import (
     TRANSFORMER_BUS,
     Scenario,
 )
+from devnet.wishes import wishes_of
 from node.gateway.strategies import Order
 from runtime.frame.extensions import InvalidTransaction
 from runtime.frame.signatures import SignatureCache
@@ -90,6 +91,10 @@ class ReplayResult:
     gain_most_nano: int
     contract_wh: int
     pool_wh: int
+    paired_wh: int
+    paired_delivered_wh: int
+    green_wh: int
+    premium_nano: int
     times_corrected: int
     money_residual_nano: int
     energy_residual_wh: int
@@ -242,7 +247,11 @@ class Replay:
             self.gains_nano[number] += gain_nano(line, RETAIL_PRICE, FEED_IN_PRICE)
 
     def let_agents_act(self, now: int) -> None:
-        """Revisions, quotes and readings of an interval."""
+        """Revisions, quotes and readings of an interval; at the beginning everyone's wishes."""
+        if now == self.first:
+            for home in self.agents.homes:
+                for call in wishes_of(home.connection):
+                    self.chain.submit(home.suri, call)
         for ahead in DECIDE_AHEAD:
             if now + ahead < self.end:
                 standings = self.standings(now + ahead)
@@ -311,7 +320,7 @@ class Replay:
         runtime = self.chain.runtime
         status = runtime.market_status(overlay)
         runtime.bind(overlay)
-        totals = runtime.trading.totals.get()
+        totals, green = runtime.trading.totals.get(), runtime.trading.read_green()
         gains = sorted(self.gains_nano.values())
         bought = totals.connections_buy_wh
         return ReplayResult(
@@ -329,6 +338,10 @@ class Replay:
             gain_most_nano=gains[-1],
             contract_wh=totals.contract_wh,
             pool_wh=totals.pool_wh,
+            paired_wh=green.paired_wh,
+            paired_delivered_wh=green.delivered_wh,
+            green_wh=green.green_wh,
+            premium_nano=green.premium_nano,
             times_corrected=totals.times_corrected,
             money_residual_nano=int(str(status["money_residual_nano"])),
             energy_residual_wh=totals.energy_residual_wh,

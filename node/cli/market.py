@@ -22,6 +22,7 @@ from node.cli import (
     market_coupled,
     market_history,
     market_prices,
+    market_rights,
 )
 from runtime.kernels.auction import Clearing, OrderArrays, TreeArrays, clear_signed
 from runtime.kernels.bounds import AuctionBoundsError
@@ -41,7 +42,9 @@ class BookError(click.ClickException):
 
 @click.group()
 def group() -> None:
-    """The market: prices, bills, the pool, contracts, corrections; clear a book from a file."""
+    """The market: prices, bills, where energy comes from, the pool, contracts, corrections; clear
+    a book from a file.
+    """
 
 
 for command in (
@@ -59,6 +62,11 @@ for command in (
     market_coupled.ev,
     market_coupled.battery,
     market_coupled.coupled,
+    market_rights.right,
+    market_rights.prefer,
+    market_rights.premium,
+    market_rights.pairs,
+    market_rights.provenance,
 ):
     group.add_command(command)
 
