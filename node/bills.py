@@ -17,8 +17,8 @@ from runtime.runtime import Runtime
 from runtime.state.overlay import Overlay
 
 FORGOTTEN = (
-    "settled so long ago that the state does not hold it any more; proofs of such lines need day "
-    "roots, which this chain does not have"
+    "settled so long ago that the state does not hold them any more; only a proof that was kept "
+    "(dret market proof) shows them, by the root of their day"
 )
 NOT_SETTLED = "not settled yet, or an interval without a market"
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from node.bills import bill_of
 from node.chain import Chain
 from node.handoffs import Handoffs
+from node.market_feed import MarketFeed
 from node.market_view import MarketView
 from node.pool import Pool
 from node.rpc_ports import NetworkView
 from rpc.ports import Json
+from runtime.primitives.types import Hash
 from runtime.state.overlay import Overlay
 
 
@@ -31,6 +33,7 @@ class DretAdapter:
         self._is_authority = is_authority
         self._network = network
         self._market = market
+        self._feed = MarketFeed(chain, market)
         self._handoffs = Handoffs(chain, self._set_id_now)
 
     async def status(self) -> Mapping[str, Json]:
@@ -52,6 +55,14 @@ class DretAdapter:
     async def bill(self, account: bytes, first: int, last: int) -> Mapping[str, Json]:
         """Settled intervals of an account, with the storage keys that prove them."""
         return bill_of(self._chain, account, first, last)
+
+    def market_snapshot(self) -> bytes:
+        """The market after the best block, as JSON."""
+        return self._feed.snapshot()
+
+    def market_block(self, block_hash: Hash) -> bytes | None:
+        """What a block did to the market, as JSON."""
+        return self._feed.block(block_hash)
 
     async def handoffs(self, set_id: int, count: int) -> Sequence[tuple[bytes, bytes]]:
         """Encoded headers and justifications of the handoffs from that of set `set_id` on."""

@@ -1,8 +1,11 @@
 """`dret_*`: what this chain's own tools ask."""
 
+from rpc.market import market
 from rpc.methods import invalid_params, method
 from rpc.params import Account, Number, to_hex
 from rpc.ports import Json, Node
+
+__all__ = ["bill", "handoffs", "market", "status"]
 
 BILL_INTERVALS_MAX = 672  # a week; the lines of an account's 64 connections fill a few MiB
 HANDOFFS_MAX = 128  # of 30 KiB each with a hundred voters

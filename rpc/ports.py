@@ -430,6 +430,17 @@ class DretPort(Protocol):
         """
         ...
 
+    def market_snapshot(self) -> bytes:
+        """The market after the best block, as JSON (`market` of rpc/market_schema.py)."""
+        ...
+
+    def market_block(self, block_hash: Hash) -> bytes | None:
+        """What a block did to the market, as JSON (`blocks` of rpc/market_schema.py).
+
+        None when the block, or a state it needs, is gone.
+        """
+        ...
+
     async def handoffs(self, set_id: int, count: int) -> Sequence[tuple[bytes, bytes]]:
         """Up to `count` blocks at which a set of voters handed over, from set `set_id` on.
 

@@ -6,7 +6,7 @@ subscription that of its notifications. Tests hold the answers of the server aga
 
 from collections.abc import Callable, Mapping
 
-from rpc import params
+from rpc import market_schema, params
 from rpc.ports import Json
 
 Schema = Mapping[str, Json]
@@ -80,6 +80,7 @@ _INTERVALS = listed(record({"from": NUMBER, "to": NUMBER, "reason": TEXT}))
 _SIGNED: Schema = {"type": "integer"}
 
 COMPONENTS: Mapping[str, Schema] = {
+    "MarketMessage": market_schema.MESSAGE,
     "Bill": record(
         {
             "account": TEXT,
@@ -294,6 +295,7 @@ RESULTS: Mapping[str, Schema] = {
     "archive_v1_storageDiff": ref("StorageDiffEvent"),
     "dret_status": ANY_OBJECT,
     "dret_bill": ref("Bill"),
+    "dret_subscribeMarket": ref("MarketMessage"),
     "dret_handoffs": listed(record({"header": HEX, "justification": HEX})),
 }
 

@@ -23,6 +23,7 @@ from node.cli import (
     market_history,
     market_prices,
     market_rights,
+    market_watch,
 )
 from runtime.kernels.auction import Clearing, OrderArrays, TreeArrays, clear_signed
 from runtime.kernels.bounds import AuctionBoundsError
@@ -67,6 +68,7 @@ for command in (
     market_rights.premium,
     market_rights.pairs,
     market_rights.provenance,
+    market_watch.watch,
 ):
     group.add_command(command)
 

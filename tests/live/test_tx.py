@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
+from rpc.market_schema import MESSAGE
 from runtime.primitives.crypto import KeyPair, Scheme, ss58_encode
 from tests.live.network import LIVE, Devnet, eventually, run_dret
+from tests.support.json_schema import problems
 
 pytestmark = LIVE
 
@@ -88,3 +90,21 @@ def test_a_homes_bill_is_verified_without_trusting_the_node(devnet: Devnet) -> N
     assert bill["verified"]["voters"] == 4
     assert {line["connection"] for line in bill["lines"]} == {1}
     assert all(line["block"] == bill["block"] for line in bill["lines"])
+
+
+def test_the_market_feed_of_a_running_network_fits_its_schema(devnet: Devnet) -> None:
+    port = ("--rpc-port", str(devnet.port("sunny-street")))
+
+    lines = devnet.dret("market", "watch", "--messages", "8", "-o", "jsonl", *port).splitlines()
+
+    messages = [json.loads(line) for line in lines]
+    assert [message["kind"] for message in messages] == ["snapshot", *["delta"] * 7]
+    assert [found for message in messages for found in problems(message, MESSAGE)] == []
+    height = messages[0]["best"]["number"]
+    for message in messages[1:]:
+        height -= len(message["retracted"])
+        for block in message["blocks"]:
+            height += 1
+            assert block["number"] == height
+        assert message["best"]["number"] == height
+    assert messages[-1]["finalized"]["number"] > messages[0]["finalized"]["number"]

@@ -188,7 +188,7 @@ async def test_lines_that_the_state_has_forgotten_are_refused_by_their_intervals
     for result in (shown, checked):
         assert isinstance(result.exception, NotFound), result.output + str(result.exception)
         assert f"the intervals {FIRST} to " in str(result.exception)
-        assert "day roots" in str(result.exception)
+        assert "root of their day" in str(result.exception)
     assert "Verified" in checked.output
 
 

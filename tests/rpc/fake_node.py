@@ -408,11 +408,21 @@ class FakeKeys:
         return hashlib.sha512(keys + owner).digest() * 2
 
 
+SNAPSHOT = (
+    b'{"time_ms":1,"interval":7,"market_interval_ms":6000,"edges":{"parent":[0],"cap_up_wh":[0],'
+    b'"cap_down_wh":[0]},"prices":[],"flows":[],"settlements":[],"totals":{"intervals_settled":0,'
+    b'"traded_wh":0,"money_residual_nano":0,"energy_residual_wh":0}}'
+)
+CHANGES = b'"interval":7,"prices":[],"flows":[],"settlements":[],"final":[],"trades":[]}'
+
+
 class FakeDret:
     """A status whose answer tests may replace, by something that fails too."""
 
     def __init__(self) -> None:
         self.answer: Callable[[], Mapping[str, Json]] = lambda: {"best": 0, "pid": 4711}
+        self.unreadable: set[bytes] = set()
+        self.blocks_made = 0
 
     async def status(self) -> Mapping[str, Json]:
         return self.answer()
@@ -440,6 +450,16 @@ class FakeDret:
             "not_settled": [{"from": last, "to": last, "reason": "not settled yet"}],
             "keys": [],
         }
+
+    def market_snapshot(self) -> bytes:
+        return SNAPSHOT
+
+    def market_block(self, block_hash: bytes) -> bytes | None:
+        if block_hash in self.unreadable:
+            return None
+        self.blocks_made += 1
+        head = b'{"hash":"0x%b","number":1,"time_ms":1,' % block_hash.hex().encode()
+        return head + CHANGES
 
     async def handoffs(self, set_id: int, count: int) -> list[tuple[bytes, bytes]]:
         return [(b"header", b"justification")] if set_id == 0 else []

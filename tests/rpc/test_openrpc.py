@@ -12,6 +12,7 @@ from rpc.schemas import COMPONENTS, PARAMETERS, RESULTS
 from rpc.server import ARCHIVE, NAMESPACES
 from tests.rpc.client import Running, running
 from tests.rpc.fake_node import ALICE_ADDRESS, ALICE_KEY, FakeNode
+from tests.support.json_schema import problems
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "rpc.md"
 XT = "0x10aabbccdd"
@@ -36,6 +37,8 @@ def matches(value: Any, schema: Mapping[str, Any]) -> bool:
         return matches(value, COMPONENTS[schema["$ref"].removeprefix("#/components/schemas/")])
     if "anyOf" in schema:
         return any(matches(value, inner) for inner in schema["anyOf"])
+    if "additionalProperties" in schema:
+        return problems(value, schema) == []
     if schema["type"] == "null":
         return value is None
     if not isinstance(value, TYPES[schema["type"]]):
