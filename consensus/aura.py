@@ -126,6 +126,11 @@ def read_header(header: Header) -> AuraDigest:
     )
 
 
+def scheduled_change_of(header: Header) -> tuple[bytes, ...] | None:
+    """The voters that a header hands finality over to; raises `BadHeader`."""
+    return _scheduled_change(header.digest.logs)
+
+
 def proposal_window_ms(slot: int, parent_slot: int, slot_duration_ms: int, elapsed_ms: int) -> int:
     """How long, in ms from now, the author of a slot may apply transactions.
 

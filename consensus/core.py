@@ -122,7 +122,10 @@ class Core:
         self._pipeline = Pipeline(
             self._config, self._verifier, self._out, self._tree, self._imported
         )
-        self._sync = Sync(self._out, self._tree, self._pipeline)
+        self._sync = Sync(
+            self._config, self._verifier, self._out, self._tree, self._pipeline, self._dispute
+        )
+        self._sync.gap.next = state.gap
         self._author = Author(self._config, self._out, self._tree, self._pipeline)
         self._around = Surroundings(
             self._config,

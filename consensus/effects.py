@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from consensus.events import PeerId, TimerName
+from consensus.grandpa.vote_graph import BlockRef
 from runtime.primitives.block import Digest, Header
 from runtime.primitives.grandpa import GossipMessage, SignedMessage
 from runtime.primitives.types import Hash
@@ -103,6 +104,20 @@ class Finalize:
 
 
 @dataclass(frozen=True, slots=True)
+class PutAncestor:
+    """Store a block far below the finalized one, which the node has never executed.
+
+    It is final: a child that is stored names it. Header, body and the hash of its height are kept.
+    """
+
+    block_hash: Hash
+    header: Header
+    extrinsics: tuple[bytes, ...]
+    gap: BlockRef | None
+    """The next one that is missing below it; None when nothing is (`LoadedState.gap`)."""
+
+
+@dataclass(frozen=True, slots=True)
 class PutVoter:
     """Store a value of consensus' own (votes, rounds, last authored slot): bytes to bytes."""
 
@@ -117,7 +132,7 @@ class DeleteVoter:
     key: bytes
 
 
-Operation: TypeAlias = PutBlock | SetBest | Finalize | PutVoter | DeleteVoter
+Operation: TypeAlias = PutBlock | SetBest | Finalize | PutAncestor | PutVoter | DeleteVoter
 
 
 @dataclass(frozen=True, slots=True)

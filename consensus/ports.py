@@ -112,5 +112,8 @@ class LoadedState:
     justification: bytes | None
     """The justification of `finalized` (the last `Finalize` carried it), None at genesis."""
 
+    gap: BlockRef | None = None
+    """The highest block below `finalized` that is not stored, nor is any below it but genesis."""
+
     signer_marks: tuple[SignerMark, ...] = ()
     """The marks of our GRANDPA keys, from the signer."""

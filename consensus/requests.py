@@ -55,6 +55,8 @@ class Open:
     """The highest of the blocks whose bodies are asked for."""
 
     justification_of: Hash | None = None
+    is_gap: bool = False
+    """Old blocks below our first state."""
 
     @property
     def start_hash(self) -> Hash | None:
@@ -93,6 +95,7 @@ class Requests:
         is_walk: bool = False,
         bodies_of: Hash | None = None,
         justification_of: Hash | None = None,
+        is_gap: bool = False,
     ) -> None:
         """Ask; says what for, so that the answer finds its way back."""
         self.open[request.request_id] = Open(
@@ -105,6 +108,7 @@ class Requests:
             request.start if isinstance(request.start, int) else 0,
             bodies_of,
             justification_of,
+            is_gap,
         )
         self.peers[request.peer].request_id = request.request_id
         self._out.emit(request)

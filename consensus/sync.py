@@ -8,6 +8,7 @@ bodies come from several peers at once (`walk.py`).
 Invariant: a want never asks the same peer twice.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from consensus.events import (
@@ -19,9 +20,11 @@ from consensus.events import (
     TimerName,
 )
 from consensus.fork_choice import BlockTree
+from consensus.gap import GapFill
 from consensus.grandpa.vote_graph import BlockRef
 from consensus.outbox import Outbox
 from consensus.pipeline import Pipeline, Seen
+from consensus.ports import ConsensusConfig, SignatureVerifier
 from consensus.requests import (
     REPUTATION_TIMEOUT,
     REPUTATION_WRONG_ANSWER,
@@ -58,13 +61,22 @@ class Want:
 class Sync:
     """The requests of one node."""
 
-    def __init__(self, outbox: Outbox, tree: BlockTree, pipeline: Pipeline) -> None:
+    def __init__(
+        self,
+        config: ConsensusConfig,
+        verifier: SignatureVerifier,
+        outbox: Outbox,
+        tree: BlockTree,
+        pipeline: Pipeline,
+        on_forged: Callable[[str], None],
+    ) -> None:
         self._out = outbox
         self._tree = tree
         self._pipeline = pipeline
         self._requests = Requests(outbox, tree)
         self._peers = self._requests.peers
         self._walk = Walk(outbox, tree, pipeline, self._requests)
+        self.gap = GapFill(config, verifier, outbox, self._requests, on_forged)
         self._wants: dict[Hash, Want] = {}
 
     # --- what we hear
@@ -92,6 +104,7 @@ class Sync:
         for request in [r for r in self._requests.open.values() if r.peer == peer]:
             self._close(request)
         self._walk.forget(peer)
+        self.gap.gone(peer)
 
     def has_best(self, peer: PeerId, best: BlockRef) -> None:
         """A peer announced its best block."""
@@ -140,6 +153,9 @@ class Sync:
             return
         self._close(request)
         if request.justification_of is not None:
+            return
+        if request.is_gap:
+            self.gap.answered(event.peer, event.blocks[: request.blocks_max])
             return
         blocks = self._linked(event, request)
         seen = [self._take(event.peer, block) for block in blocks]
@@ -240,6 +256,8 @@ class Sync:
         self._walk.step()
         if self._wants:
             self._step_wants()
+        if not self._wants and not self._walk.is_busy:
+            self.gap.step()
         self._set_timer()
 
     def check_bodies(self) -> None:

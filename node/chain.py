@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from consensus import aura, effects
+from consensus.aura import BadHeader
 from consensus.events import Built, Executed, Verdict
+from consensus.grandpa.vote_graph import BlockRef
 from consensus.ports import LoadedState, SignerMark
 from node.database import NUMBER_BYTES, Batch, Column, Database
 from node.errors import StorageUnusable
@@ -186,12 +188,15 @@ class Chain:
     def finality_proof(self, number: int) -> FinalityProof | None:
         """Proof that the block of this height is final: the first justification from there on.
 
-        None when it is not final. Justifications are kept at each handoff, so this one is of the
-        authority set that finalized the block. Raises `ProofTooLong`.
+        None when it is not final, or is one of the old blocks that are not here yet. Justifications
+        are kept at each handoff, so this one is of the authority set that finalized the block.
+        Raises `ProofTooLong`.
         """
         unknown: list[Header] = []
         for height in range(number, self.finalized.number + 1):
-            block_hash = self._known_final(height)
+            block_hash = self.finalized_hash(height)
+            if block_hash is None:
+                return None  # in the gap of old blocks that are not here yet
             header = self.header(block_hash)
             assert header is not None, "a finalized block is stored"
             if height > number:
@@ -204,6 +209,19 @@ class Chain:
                     f"no justification within {PROOF_HEADERS_MAX} blocks from block {number} on"
                 )
         return None
+
+    @property
+    def gap(self) -> BlockRef | None:
+        """The highest of the old blocks that are not stored; None when all are."""
+        data = self._database.get(Column.META, b"gap")
+        if data is None:
+            return None
+        return BlockRef(data[NUMBER_BYTES:], int.from_bytes(data[:NUMBER_BYTES], "big"))
+
+    def handoffs_after(self, number: int) -> Iterator[Hash]:
+        """The final blocks above a height that hand over to other voters, by rising number."""
+        for _, block_hash in self._database.items(Column.HANDOFF, start=_number_key(number + 1)):
+            yield block_hash
 
     def retired(self, block_hash: Hash) -> Retired | None:
         """A block that was pruned a short while ago. Only for answering clients."""
@@ -245,6 +263,7 @@ class Chain:
             best_hash=self._best_hash,
             voter=dict(self._database.items(Column.VOTER)),
             justification=self._database.get(Column.META, b"justification"),
+            gap=self.gap,
             signer_marks=marks,
         )
 
@@ -349,6 +368,8 @@ class Chain:
                         self._set_best(batch, operation, pending)
                     case effects.Finalize():
                         self._finalize(batch, operation, pending)
+                    case effects.PutAncestor():
+                        self._put_ancestor(batch, operation)
                     case effects.PutVoter():
                         batch.put(Column.VOTER, operation.key, operation.value)
                     case effects.DeleteVoter():
@@ -401,6 +422,16 @@ class Chain:
 
         pending.after.append(follow)
 
+    def _put_ancestor(self, batch: Batch, operation: effects.PutAncestor) -> None:
+        block_hash, header, gap = operation.block_hash, operation.header, operation.gap
+        batch.put(Column.HEADER, block_hash, header.encode())
+        batch.put(Column.BODY, block_hash, BODY.encode(list(operation.extrinsics)))
+        batch.put(Column.NUMBER, _number_key(header.number), block_hash)
+        if gap is None:
+            batch.delete(Column.META, b"gap")
+        else:
+            batch.put(Column.META, b"gap", _number_key(gap.number) + gap.hash)
+
     def _set_best(self, batch: Batch, operation: effects.SetBest, pending: _Pending) -> None:
         for block_hash in operation.retracted:
             batch.delete(Column.NUMBER, _number_key(self._known(block_hash, pending).number))
@@ -436,6 +467,8 @@ class Chain:
         if operation.is_kept:
             batch.put(Column.JUSTIFICATION, operation.block_hash, operation.justification)
         header = self._known(operation.block_hash, pending)
+        if _hands_over(header):
+            batch.put(Column.HANDOFF, _number_key(header.number), operation.block_hash)
         retired = self._retire(operation.pruned)
 
         def follow() -> None:
@@ -488,6 +521,7 @@ class Chain:
         self._headers[finalized_hash] = self.finalized
         self._views[finalized_hash] = view
         self._restore_unfinalized()
+        self._index_handoffs()
         best_hash = self._required(Column.META, b"best", "the best block's hash")
         best = self._headers.get(best_hash)
         if best is None:
@@ -495,6 +529,17 @@ class Chain:
             log.warning("The best block is not stored; taking #%d", best.number)
             self._recanonicalize(best_hash, best)
         self.best, self._best_hash = best, best_hash
+
+    def _index_handoffs(self) -> None:
+        """Find the handoffs among the kept proofs, once, in a database without an index of them."""
+        if self._database.get(Column.META, b"handoffs") is not None:
+            return
+        with self._database.batch(sync=False) as batch:
+            for block_hash, _ in self._database.items(Column.JUSTIFICATION):
+                header = self.header(block_hash)
+                if header is not None and _hands_over(header):
+                    batch.put(Column.HANDOFF, _number_key(header.number), block_hash)
+            batch.put(Column.META, b"handoffs", b"")
 
     def _restore_unfinalized(self) -> None:
         """Compute the states above the finalized one again, parents before children."""
@@ -543,11 +588,6 @@ class Chain:
             )
         return value
 
-    def _known_final(self, number: int) -> Hash:
-        block_hash = self.finalized_hash(number)
-        assert block_hash is not None, "every height up to the finalized one has its hash"
-        return block_hash
-
     def _known(self, block_hash: Hash, pending: _Pending) -> Header:
         header = pending.headers.get(block_hash) or self.header(block_hash)
         assert header is not None, f"consensus names a block that is not stored: {block_hash.hex()}"
@@ -560,6 +600,13 @@ def _number_key(number: int) -> bytes:
 
 def _journal_key(header: Header, block_hash: Hash) -> bytes:
     return _number_key(header.number) + block_hash
+
+
+def _hands_over(header: Header) -> bool:
+    try:
+        return aura.scheduled_change_of(header) is not None
+    except BadHeader:
+        return False  # of a runtime for tests; consensus imports no such header
 
 
 def _new_header(request: effects.Build) -> Header:

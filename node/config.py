@@ -44,6 +44,9 @@ class NodeConfig:
     state_pruning: int | None = 256
     """How many finalized states are kept; None is `archive`."""
 
+    sync: str = "full"
+    """full: every block from the first on; warp: the last final state first, old blocks later."""
+
     checkpoint: tuple[int, bytes] | None = None
     """Height and hash of a block that the chain has to contain; before that of the chain's file."""
 

@@ -47,6 +47,9 @@ class Column(Enum):
     JUSTIFICATION = b"j"
     """Block hash: justification that is kept for ever."""
 
+    HANDOFF = b"k"
+    """Height, big-endian: hash of a final block that hands over to other voters."""
+
     VALUE = b"s"
     """Storage key, versioned: value after that block."""
 
@@ -60,7 +63,7 @@ class Column(Enum):
     """Height and hash of an unfinalized block: its state changes."""
 
     META = b"m"
-    """Name: genesis, schema, finalized, best, justification, oldest."""
+    """Name: genesis, schema, finalized, best, justification, oldest, gap, handoffs."""
 
     VOTER = b"v"
     """Consensus' own."""

@@ -59,7 +59,9 @@ from node.rpc_ports import (
     SystemAdapter,
 )
 from node.signer import Signer
-from node.wire import BlockServer, NetworkWire, make_status
+from node.sync_server import SyncServer
+from node.warp import warp
+from node.wire import NetworkWire, make_status
 from p2p.network import Network, NetworkConfig
 from p2p.ports import AddressInvalid, ListenError
 from rpc import ports
@@ -111,12 +113,33 @@ async def run_node(
     # A kernel that is compiled inside a block would hold up everything else for many seconds.
     prepare_kernels()
     clock = SystemClock(config.wall_clock_offset_ms)
+    if config.sync == "warp":
+        await _warp(config, spec, clock)
     database = Database.open(config.base_path / "db")
     try:
         await _run(_build(config, spec, clock, database), task_status)
     finally:
         database.close()
         log.info("The database is closed")
+
+
+async def _warp(config: NodeConfig, spec: ChainSpec, clock: Clock) -> None:
+    """Begin with the last final state; ends early, and with the node, when it is told to stop."""
+    runtime = spec.runtime()
+    genesis = spec.genesis_storage(runtime)
+    rng = random.Random(draw_seed())
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop_on_signal, nursery.cancel_scope)
+            await warp(
+                config.base_path / "db",
+                lambda database: Chain.open(database, runtime, genesis, config.state_pruning),
+                lambda chain: _network(config, spec, chain, clock, rng),
+                config.checkpoint or spec.checkpoint,
+            )
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise _cause(group, config) from group
 
 
 def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database) -> NodeParts:
@@ -298,7 +321,7 @@ def _network(
     try:
         return Network(
             settings,
-            BlockServer(chain),
+            SyncServer(chain),
             lambda: make_status(chain, clock, config.is_validator),
             rng,
         )

@@ -22,6 +22,7 @@ from runtime.primitives.scale import codec
 from runtime.primitives.types import Hash
 from runtime.state.backend import ReadCache
 from runtime.state.node import Node, decode_node
+from runtime.state.range_proof import StateRange, prove_range
 from runtime.state.trie import Trie, TrieCommit
 
 STATE_VERSION = 1
@@ -93,6 +94,10 @@ class StateView:
     def merkle_value(self, prefix: bytes) -> bytes | None:
         """The Merkle value over the keys with `prefix`: it changes whenever one of them does."""
         return self._trie.merkle_value(prefix)
+
+    def prove_range(self, after: bytes | None, bytes_max: int) -> list[bytes]:
+        """Trie nodes and long values that prove the keys behind `after`: see `range_proof`."""
+        return prove_range(self._trie, after, bytes_max)
 
     def check_stored(self) -> None:
         """Raises `StorageUnusable` when the state's root is missing from the database."""
@@ -215,6 +220,14 @@ class StateStore:
             else:
                 found[key] = data[1:]
         return found
+
+    def write_range(self, batch: Batch, number: int, part: StateRange) -> None:
+        """Store a part of the state of a height, which is the oldest one then."""
+        for key, value in part.entries:
+            batch.put(Column.VALUE, _value_key(key) + _number(number), _PRESENT + value)
+        for path, encoded in part.nodes.items():
+            batch.put(Column.NODE, _node_key(path) + _number(number), encoded)
+        batch.put(Column.META, _OLDEST, _number(number))
 
     def write_alone(self, batch: Batch, number: int, commit: TrieCommit) -> None:
         """Store one whole state, made of nothing, as the only one there is."""

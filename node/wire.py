@@ -1,6 +1,6 @@
 """Between the engine and the network: consensus' values to wire messages and back.
 
-Serves blocks to peers that ask, and hands transactions to `gossip`.
+Transactions go to `gossip`; what peers ask for is served by `sync_server`.
 """
 
 import logging
@@ -23,62 +23,6 @@ log = logging.getLogger("sync")
 
 OUT_OF_PLACE = -128  # a message that this node does not expect of a peer
 ENGINE_BUSY_PAUSE_S = 0.05
-RESPONSE_BYTES_MAX = 4 << 20
-RESPONSE_BLOCKS_MAX = 64
-RESPONSE_HEADERS_MAX = 128  # without bodies; some 300 bytes each
-
-
-class BlockServer:
-    """Answers block requests of peers from the chain (`p2p.ports.BlockProvider`)."""
-
-    def __init__(self, chain: Chain) -> None:
-        self._chain = chain
-
-    def blocks(self, request: messages.BlockRequest) -> list[messages.BlockData]:
-        """Up to the bounds of count and bytes; empty when the start is unknown."""
-        found: list[messages.BlockData] = []
-        size = 0
-        for block_hash in self._hashes(request):
-            header = self._chain.header(block_hash)
-            if header is None:
-                break
-            body = self._chain.body(block_hash) if request.with_bodies else None
-            data = messages.BlockData(header, body, self._chain.justification(block_hash))
-            size += sum(map(len, body or ())) + 512
-            if found and size > RESPONSE_BYTES_MAX:
-                break
-            found.append(data)
-        return found
-
-    def _hashes(self, request: messages.BlockRequest) -> list[Hash]:
-        most = RESPONSE_BLOCKS_MAX if request.with_bodies else RESPONSE_HEADERS_MAX
-        count = min(request.blocks_max, most)
-        start = (
-            request.start_hash
-            if request.start_hash is not None
-            else self._chain.hash_at(request.start_number)
-        )
-        header = self._chain.header(start) if start is not None else None
-        if start is None or header is None:
-            return []
-        if not request.is_ascending:
-            return self._descending(start, count)
-        if self._chain.hash_at(header.number) != start:
-            return [start]
-        heights = range(header.number, header.number + count)
-        hashes = (self._chain.hash_at(height) for height in heights)
-        return [block_hash for block_hash in hashes if block_hash is not None]
-
-    def _descending(self, start: Hash, count: int) -> list[Hash]:
-        hashes: list[Hash] = []
-        current: Hash | None = start
-        while current is not None and len(hashes) < count:
-            header = self._chain.header(current)
-            if header is None:
-                break
-            hashes.append(current)
-            current = header.parent_hash if header.number > 0 else None
-        return hashes
 
 
 class NetworkWire:

@@ -22,8 +22,11 @@ TRANSACTIONS_MAX = 1_024
 BLOCKS_MAX = 128
 """In one answer; a node of this program serves up to 64."""
 
-REQUEST_BYTES_MAX = 256
-"""One request: two dozen bytes and a hash."""
+KEY_BYTES_MAX = 512
+"""A storage key in a request; those of this chain have some 130 at most."""
+
+REQUEST_BYTES_MAX = 1_024
+"""One request: two dozen bytes, a hash, and perhaps a key."""
 
 ANSWER_BYTES_MAX = 8 << 20
 """One answer: 4 MiB of blocks, or a single block that is larger."""
@@ -164,3 +167,33 @@ class Refusal(SyncMessage, index=2):
 
     number: U32
     reason: Annotated[str, MaxLen(REASON_BYTES_MAX)]
+
+
+class WarpRequest(SyncMessage, index=3):
+    """Asks for the proof that leads from a final block to the last one, from handoff to handoff."""
+
+    number: U32
+    begin: Hash
+
+
+class WarpAnswer(SyncMessage, index=4):
+    """The proof, as far as it has room."""
+
+    number: U32
+    proof: bytes
+    """SCALE of Substrate's `WarpSyncProof`."""
+
+
+class StateRequest(SyncMessage, index=5):
+    """Asks for the part of a block's state behind a key; None asks for the first."""
+
+    number: U32
+    block_hash: Hash
+    after: Annotated[bytes, MaxLen(KEY_BYTES_MAX)] | None
+
+
+class StateAnswer(SyncMessage, index=6):
+    """A part of a state: trie nodes and long values, which prove themselves."""
+
+    number: U32
+    items: list[bytes]

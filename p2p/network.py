@@ -16,8 +16,9 @@ import logging
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import trio
 
@@ -44,10 +45,12 @@ from p2p.peers import (
 from p2p.ports import AddressInvalid, BlockProvider, ListenError, PeerError
 from p2p.session import Session, Timing, WrongGenesis, meet
 from p2p.streams import Link, ProtocolUnknown
-from p2p.sync import RequestServer
+from p2p.sync import RequestClient, RequestServer
 from runtime.primitives.types import Hash
 
 log = logging.getLogger("p2p")
+
+Answered = TypeVar("Answered")
 
 EVENTS_MAX = 256  # a few seconds of a busy network; more would only delay what is in front
 RESTART_PAUSE_S = 1.0
@@ -201,15 +204,30 @@ class Network:
 
     async def request_blocks(self, peer: PeerId, request: BlockRequest) -> list[BlockData]:
         """Ask a connected peer for blocks. Raises `PeerError`; may be cancelled at any time."""
+        return await self._request(peer, lambda client: client.request(request))
+
+    async def request_warp_proof(self, peer: PeerId, begin: Hash) -> bytes:
+        """Ask a connected peer for the proof of all handoffs after a block. Raises `PeerError`."""
+        return await self._request(peer, lambda client: client.warp_proof(begin))
+
+    async def request_state(
+        self, peer: PeerId, block_hash: Hash, after: bytes | None
+    ) -> list[bytes]:
+        """Ask a connected peer for a part of a block's state. Raises `PeerError`."""
+        return await self._request(peer, lambda client: client.state_range(block_hash, after))
+
+    async def _request(
+        self, peer: PeerId, ask: Callable[[RequestClient], Awaitable[Answered]]
+    ) -> Answered:
         session = self._sessions.get(peer)
         if session is None:
             raise PeerError(f"peer {peer_text(peer)} is not connected")
         self._counts["requests_out"] += 1
         try:
-            return await session.request_blocks(request)
+            return await ask(session.requests)
         except PeerError as error:
             self._counts["requests_failed"] += 1
-            self.report(peer, UNRESPONSIVE, f"a request for blocks failed: {error}")
+            self.report(peer, UNRESPONSIVE, f"a request failed: {error}")
             raise
 
     def report(self, peer: PeerId, delta: int, reason: str) -> None:

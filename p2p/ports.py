@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from p2p.messages import BlockData, BlockRequest
+from runtime.primitives.types import Hash
 
 
 class BlockProvider(Protocol):
@@ -14,6 +15,14 @@ class BlockProvider(Protocol):
 
         Empty when the start is unknown. What the peer asked is untrusted.
         """
+        ...
+
+    def warp_proof(self, begin: Hash) -> bytes | None:
+        """SCALE of the proof of all handoffs after a block; None when it is not final here."""
+        ...
+
+    def state_range(self, block_hash: Hash, after: bytes | None) -> Sequence[bytes] | None:
+        """A proved part of the state of a block; None when that state is not kept."""
         ...
 
 

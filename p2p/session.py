@@ -188,11 +188,12 @@ class Session:
         """Ask the peer for a sign of life now: there is a hint that it has lost this link."""
         self._doubted.set()
 
-    async def request_blocks(self, request: messages.BlockRequest) -> list[messages.BlockData]:
-        """Ask the peer for blocks. Raises `PeerError`."""
+    @property
+    def requests(self) -> RequestClient:
+        """What asks the peer for blocks, proofs and states. Raises `PeerError`."""
         if self._requests is None or self.ended is not None:
             raise PeerError(f"disconnected: {self.ended}")
-        return await self._requests.request(request)
+        return self._requests
 
     # --- tasks
 

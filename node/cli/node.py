@@ -54,6 +54,13 @@ def _options(command: Any) -> Any:
             for name in DEV_ACCOUNTS
         ],
         click.option("--force-authoring", is_flag=True, help="Author even without peers."),
+        click.option(
+            "--sync",
+            type=click.Choice(["full", "warp"]),
+            default="full",
+            show_default=True,
+            help="warp: begin with the last final state, proved by the handoffs; old blocks later.",
+        ),
         click.option("--checkpoint", help="NUMBER:0xHASH of a block the chain has to contain."),
         click.option("--state-pruning", default="256", show_default=True, help="N or archive."),
         # keys
@@ -166,6 +173,7 @@ def make_config(flags: dict[str, Any], temporary: Path | None) -> NodeConfig:
         prometheus_port=None if flags["no_prometheus"] else flags["prometheus_port"],
         prometheus_address=ALL_ADDRESSES if flags["prometheus_external"] else LOCAL_ADDRESS,
         state_pruning=_pruning(flags["state_pruning"]),
+        sync=flags["sync"],
         checkpoint=None if flags["checkpoint"] is None else parse_checkpoint(flags["checkpoint"]),
         keystore_path=flags["keystore_path"],
         password=_secret(flags["password_filename"], "--password-filename"),

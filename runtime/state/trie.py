@@ -116,7 +116,7 @@ class Trie:
                     return None
                 depth += len(partial)
             if depth == len(path):
-                return self._value(node, key)
+                return self.value_of(node, key)
             if not node.children:
                 return None
             index = _INDEX[path[depth]]
@@ -179,7 +179,7 @@ class Trie:
                     break
                 depth += len(node.partial)
                 if depth == len(path):
-                    value = self._value(node, key)
+                    value = self.value_of(node, key)
                     if value is not None and node.value_hash is not None:
                         items[value] = None
                     break
@@ -238,7 +238,8 @@ class Trie:
             return None
         return self.load(node, index, path[: depth + 1])
 
-    def _value(self, node: Node, key: bytes) -> bytes | None:
+    def value_of(self, node: Node, key: bytes) -> bytes | None:
+        """The value of a key that ends at a node."""
         if node.value is None and node.value_hash is not None:
             assert self._source is not None, "a trie that is not whole needs a source"
             value = self._source.value(key, node.value_hash)

@@ -6,7 +6,8 @@ import trio
 
 from consensus import effects, events
 from node import wire
-from node.wire import BlockServer, NetworkWire
+from node.sync_server import SyncServer
+from node.wire import NetworkWire
 from p2p import messages
 from p2p.messages import BlockData, BlockRequest
 from p2p.network import MessageReceived, PeerConnected, PeerDisconnected
@@ -49,7 +50,7 @@ class Chain:
 
 
 def serve(request: BlockRequest, chain: Chain | None = None) -> list[BlockData]:
-    return BlockServer(cast(Any, chain or Chain())).blocks(request)
+    return SyncServer(cast(Any, chain or Chain())).blocks(request)
 
 
 def numbers(blocks: list[BlockData]) -> list[int]:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from p2p.messages import (
     ADDRESSES_MAX,
     BLOCKS_MAX,
+    KEY_BYTES_MAX,
     NOTIFICATION_BYTES_MAX,
     REQUEST_BYTES_MAX,
     TRANSACTIONS_MAX,
@@ -22,9 +23,13 @@ from p2p.messages import (
     Refusal,
     Request,
     Role,
+    StateAnswer,
+    StateRequest,
     Status,
     SyncMessage,
     Transactions,
+    WarpAnswer,
+    WarpRequest,
     protocol_ids,
 )
 from runtime.primitives.grandpa import (
@@ -67,6 +72,10 @@ sync_messages = st.one_of(
     st.builds(Request, u32, requests),
     st.builds(Answer, u32, st.lists(block_data, max_size=3)),
     st.builds(Refusal, u32, st.text(max_size=20)),
+    st.builds(WarpRequest, u32, hashes),
+    st.builds(WarpAnswer, u32, st.binary(max_size=30)),
+    st.builds(StateRequest, u32, hashes, st.none() | st.binary(max_size=30)),
+    st.builds(StateAnswer, u32, st.lists(st.binary(max_size=30), max_size=3)),
 )
 
 
@@ -155,6 +164,8 @@ def test_the_largest_messages_fit_into_their_frames() -> None:
 
     assert len(Grandpa(catch_up).encode()) <= NOTIFICATION_BYTES_MAX
     assert len(Request(1, BlockRequest(HASH, 1, True, 64, True)).encode()) <= REQUEST_BYTES_MAX
+    longest = StateRequest(1, HASH, bytes(KEY_BYTES_MAX))
+    assert len(longest.encode()) <= REQUEST_BYTES_MAX
 
 
 def test_protocols_of_different_chains_have_different_names() -> None:

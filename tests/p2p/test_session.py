@@ -22,8 +22,12 @@ from p2p.messages import (
     Pong,
     Refusal,
     Request,
+    StateAnswer,
+    StateRequest,
     SyncMessage,
     Transactions,
+    WarpAnswer,
+    WarpRequest,
 )
 from p2p.ports import PeerError
 from p2p.session import Session, Timing, WrongGenesis, meet
@@ -362,6 +366,10 @@ async def test_an_error_of_our_own_ends_only_that_session(
         assert "a bug" in caplog.text
 
 
+BLOCK = bytes([7]) * 32
+LACKING = "the block, or its state, is not kept here"
+
+
 class Broken:
     """Raises when waited for."""
 
@@ -377,7 +385,7 @@ async def test_an_answer_goes_to_its_request() -> None:
         found: dict[int, list[BlockData]] = {}
 
         async def request(start: int) -> None:
-            found[start] = await end.session.request_blocks(ask(start))
+            found[start] = await end.session.requests.request(ask(start))
 
         nursery.start_soon(request, 1)
         await wait_all_tasks_blocked()
@@ -396,7 +404,7 @@ async def test_a_request_that_is_not_answered_fails_in_time(autojump_clock: Mock
         started_at = trio.current_time()
 
         with pytest.raises(PeerError, match="no answer within 18 s"):
-            await end.session.request_blocks(ask())
+            await end.session.requests.request(ask())
 
         assert trio.current_time() - started_at == pytest.approx(18.0)
 
@@ -411,7 +419,38 @@ async def test_a_refused_request_fails_with_the_reason() -> None:
 
         nursery.start_soon(refuse)
         with pytest.raises(PeerError, match="refused: not today"):
-            await end.session.request_blocks(ask())
+            await end.session.requests.request(ask())
+
+
+async def test_a_peer_is_asked_for_proofs_and_states() -> None:
+    async with in_session() as (end, peer), trio.open_nursery() as nursery:
+        asked: list[SyncMessage] = []
+
+        async def answer() -> None:
+            _, stream = await peer.link.next_stream()
+            for reply in (WarpAnswer(1, b"proof"), StateAnswer(2, [b"node"])):
+                asked.append(await answer_to(stream))
+                await stream.write(frame(reply.encode()))
+
+        nursery.start_soon(answer)
+
+        assert await end.session.requests.warp_proof(BLOCK) == b"proof"
+        assert await end.session.requests.state_range(BLOCK, b"key") == [b"node"]
+        assert asked == [WarpRequest(1, BLOCK), StateRequest(2, BLOCK, b"key")]
+
+
+async def test_an_answer_of_another_kind_is_nonsense() -> None:
+    async with in_session() as (end, peer), trio.open_nursery() as nursery:
+
+        async def answer() -> None:
+            _, stream = await peer.link.next_stream()
+            await stream.read()
+            await stream.write(frame(StateAnswer(1, []).encode()))
+
+        nursery.start_soon(answer)
+
+        with pytest.raises(PeerError, match="a StateAnswer to another kind of request"):
+            await end.session.requests.warp_proof(BLOCK)
 
 
 async def test_requests_fail_at_once_when_the_peer_goes() -> None:
@@ -423,9 +462,9 @@ async def test_requests_fail_at_once_when_the_peer_goes() -> None:
 
         nursery.start_soon(leave)
         with pytest.raises(PeerError, match="disconnected: closed the stream"):
-            await end.session.request_blocks(ask())
+            await end.session.requests.request(ask())
         with pytest.raises(PeerError, match="disconnected"):
-            await end.session.request_blocks(ask())
+            await end.session.requests.request(ask())
 
 
 async def test_a_closed_request_stream_fails_its_requests_and_the_next_opens_another() -> None:
@@ -441,9 +480,9 @@ async def test_a_closed_request_stream_fails_its_requests_and_the_next_opens_ano
 
         nursery.start_soon(serve)
         with pytest.raises(PeerError, match="closed the request stream"):
-            await end.session.request_blocks(ask())
+            await end.session.requests.request(ask())
 
-        assert await end.session.request_blocks(ask()) == []
+        assert await end.session.requests.request(ask()) == []
         assert end.session.ended is None
 
 
@@ -465,7 +504,7 @@ async def test_a_nonsensical_answer_fails_the_request_and_ends_the_session(answe
 
         nursery.start_soon(serve)
         with pytest.raises(PeerError):
-            await end.session.request_blocks(ask())
+            await end.session.requests.request(ask())
         await wait_all_tasks_blocked()
 
         assert end.session.ended is not None
@@ -475,7 +514,7 @@ async def test_a_nonsensical_answer_fails_the_request_and_ends_the_session(answe
 async def test_an_answer_that_comes_too_late_is_dropped(autojump_clock: MockClock) -> None:
     async with in_session() as (end, peer):
         with trio.move_on_after(1.0):
-            await end.session.request_blocks(ask())
+            await end.session.requests.request(ask())
         _, stream = await peer.link.next_stream()
         await stream.read()
         await stream.write(frame(Answer(1, []).encode()))
@@ -487,11 +526,11 @@ async def test_an_answer_that_comes_too_late_is_dropped(autojump_clock: MockCloc
 async def test_open_requests_to_one_peer_are_bounded() -> None:
     async with in_session() as (end, _peer), trio.open_nursery() as nursery:
         for _ in range(REQUESTS_OPEN_MAX):
-            nursery.start_soon(end.session.request_blocks, ask())
+            nursery.start_soon(end.session.requests.request, ask())
         await wait_all_tasks_blocked()
 
         with pytest.raises(PeerError, match="are open already"):
-            await end.session.request_blocks(ask())
+            await end.session.requests.request(ask())
         nursery.cancel_scope.cancel()
 
 
@@ -547,6 +586,23 @@ async def test_a_failing_provider_refuses_and_the_node_goes_on(
         assert end.session.ended is None
         assert end.counts["handler_errors"] == 1
         assert "the disk is gone" in caplog.text
+
+
+async def test_proofs_and_states_are_served_and_what_is_not_kept_is_refused() -> None:
+    async with in_session(Blocks()) as (end, peer):
+        stream = await open_requests(peer)
+        for request, expected in (
+            (WarpRequest(1, BLOCK), WarpAnswer(1, BLOCK)),
+            (StateRequest(2, BLOCK, b"key"), StateAnswer(2, [BLOCK, b"key"])),
+            (WarpRequest(3, bytes(32)), Refusal(3, LACKING)),
+            (
+                StateRequest(4, bytes(32), None),
+                Refusal(4, "the block, or its state, is not kept here"),
+            ),
+        ):
+            await stream.write(frame(request.encode()))
+            assert await answer_to(stream) == expected
+        assert end.session.ended is None
 
 
 async def test_requests_are_served_at_a_bounded_rate(autojump_clock: MockClock) -> None:

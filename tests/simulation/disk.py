@@ -11,6 +11,7 @@ from typing import Protocol
 
 from consensus import effects, events
 from consensus.effects import SignKind
+from consensus.grandpa.vote_graph import BlockRef
 from consensus.ports import SignatureVerifier, SignerMark
 from node.checks import NativeChecks
 from runtime.primitives.block import Header
@@ -130,6 +131,7 @@ class Store:
     voter: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
     justification: bytes | None = None
     kept: dict[Hash, bytes] = field(default_factory=dict[Hash, bytes])
+    gap: BlockRef | None = None
 
     @staticmethod
     def new(genesis: Header) -> "Store":
@@ -164,6 +166,12 @@ class Store:
                 self.best = operation.block_hash
             case effects.Finalize():
                 self._finalize(operation)
+            case effects.PutAncestor():
+                self.headers[operation.block_hash] = operation.header
+                self.bodies[operation.block_hash] = operation.extrinsics
+                self.canonical[operation.header.number] = operation.block_hash
+                self.finals[operation.header.number] = operation.block_hash
+                self.gap = operation.gap
             case effects.PutVoter():
                 self.voter[operation.key] = operation.value
             case effects.DeleteVoter():

@@ -152,6 +152,7 @@ class Node:
             best_hash=store.best,
             voter=dict(store.voter),
             justification=store.justification,
+            gap=store.gap,
             signer_marks=tuple(self.signer.marks.values()),
         )
         self._perform(self.core.start(network.now_ms, self.wall_ms(), state))
