@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: setup devnet test lint unit-live unit-governance unit-clients unit-fast nojit soak-consensus soak-auction bench bench-peers lock clean setup-test setup-clients
+.PHONY: setup devnet test lint unit-live unit-governance unit-clients unit-fast nojit soak-consensus soak-rounds soak-auction bench bench-peers lock clean setup-test setup-clients
 
 # The first Python 3.11 or 3.12 that really starts (a shim of another version does not).
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
@@ -104,6 +104,11 @@ JOBS ?= 2
 SIMULATED ?= 900
 soak-consensus: setup-test
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --jobs $(JOBS) --seconds $(SIMULATED)
+
+# Random sets of votes: the accounting of a GRANDPA round against its definitions.
+VOTE_SETS ?= 200000
+soak-rounds: setup-test
+	DRET_VOTE_SETS=$(VOTE_SETS) $(BIN)/python -m pytest tests/consensus/grandpa/test_round.py
 
 # Random instances of the auction against its twin, the linear program and all its promises.
 CASES ?= 20000
