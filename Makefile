@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: setup devnet test lint unit-live unit-governance unit-clients unit-fast nojit soak-consensus soak-rounds soak-auction bench bench-peers lock clean setup-test setup-clients
+.PHONY: setup devnet test lint unit-live unit-validators unit-clients unit-fast nojit soak-consensus soak-crash soak-rounds soak-auction bench bench-peers lock clean setup-test setup-clients
 
 # The first Python 3.11 or 3.12 that really starts (a shim of another version does not).
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
@@ -71,7 +71,7 @@ devnet: setup
 # What starts networks and real clients mostly waits for slots: it runs beside all that computes, which
 # yields to it. Each part prints when it is done.
 test: setup-test setup-clients
-	@$(MAKE) --no-print-directory -j 6 --output-sync=target unit-live unit-governance unit-clients unit-fast lint nojit
+	@$(MAKE) --no-print-directory -j 6 --output-sync=target unit-live unit-validators unit-clients unit-fast lint nojit
 
 lint: setup-test
 	nice -n 10 $(BIN)/ruff format --check .
@@ -82,11 +82,14 @@ lint: setup-test
 	nice -n 10 $(BIN)/mypy --config-file tests/mypy.ini tests
 	nice -n 10 $(BIN)/pyright
 
-unit-live: setup-test
-	$(BIN)/python -m pytest tests/live --ignore=tests/live/test_governance.py
+# Networks of their own, beside the devnet that the other live tests share.
+VALIDATORS := tests/live/test_governance.py tests/live/test_random_crashes.py
 
-unit-governance: setup-test
-	$(BIN)/python -m pytest tests/live/test_governance.py
+unit-live: setup-test
+	$(BIN)/python -m pytest tests/live $(VALIDATORS:%=--ignore=%)
+
+unit-validators: setup-test
+	$(BIN)/python -m pytest $(VALIDATORS)
 
 unit-clients: setup-test setup-clients
 	$(BIN)/python -m pytest tests/clients
@@ -104,6 +107,11 @@ JOBS ?= 2
 SIMULATED ?= 900
 soak-consensus: setup-test
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --jobs $(JOBS) --seconds $(SIMULATED)
+
+# Validators of a loaded network are killed at random moments; a witness hears their votes.
+CRASHES ?= 200
+soak-crash: setup-test
+	$(BIN)/python -m tests.live.crash_soak --rounds $(CRASHES)
 
 # Random sets of votes: the accounting of a GRANDPA round against its definitions.
 VOTE_SETS ?= 200000

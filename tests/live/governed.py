@@ -75,9 +75,7 @@ class Governed:
         port = self.ports.setdefault(name, free_port())
         p2p_port = self.p2p_ports.setdefault(name, free_port())
         boot = [
-            f"--bootnodes=/ip4/127.0.0.1/tcp/{self.p2p_ports[other]}/p2p/{peer_id_of(seed(other))}"
-            for other in self.p2p_ports
-            if other != name
+            f"--bootnodes={address}" for other, address in self.addresses().items() if other != name
         ]
         self.processes[name] = start_dret(
             self.folder,
@@ -89,6 +87,13 @@ class Governed:
             *flags,
         )
         eventually(lambda: ask_or_none(port, "system_health"), START_S)
+
+    def addresses(self) -> dict[str, str]:
+        """Where each node of the network is reached by others."""
+        return {
+            name: f"/ip4/127.0.0.1/tcp/{port}/p2p/{peer_id_of(seed(name))}"
+            for name, port in self.p2p_ports.items()
+        }
 
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
         end(self.processes.pop(name), number)
