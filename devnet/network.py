@@ -242,7 +242,9 @@ async def answer_status(keeper: Supervisor, board: Board, ready: trio.Event) -> 
         "is_ready": ready.is_set(),
         "pid": keeper.identity.pid,
         "status": status.status_json(
-            board, {name: child.pid for name, child in keeper.children.items()}
+            board,
+            {name: child.pid for name, child in keeper.children.items()},
+            await status.ask_audit(board),
         ),
         "states": states(keeper),
         "line": display.status_line(board),

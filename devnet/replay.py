@@ -25,8 +25,10 @@ from devnet.homes import (
     READ_BEHIND,
     SLOTS_PER_DAY,
     Agents,
+    HomeAgent,
     Quote,
     Standing,
+    Trader,
 )
 from devnet.local_energy import LocalEnergy, added, gain_nano, local_energy
 from devnet.scenario import (
@@ -255,7 +257,8 @@ class Replay:
         for ahead in DECIDE_AHEAD:
             if now + ahead < self.end:
                 standings = self.standings(now + ahead)
-                for agent in (*self.agents.homes, self.agents.trader):
+                deciding: list[HomeAgent | Trader] = [*self.agents.homes, self.agents.trader]
+                for agent in deciding:
                     standing = standings.get(agent.connection, NOTHING)
                     self.send_quote(agent.suri, agent.decide(now + ahead, ahead, standing))
         read = now - READ_BEHIND

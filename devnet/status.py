@@ -13,9 +13,22 @@ import trio
 from devnet.plan import NodePlan
 from devnet.rpc_client import Link, RpcFailed
 from node.errors import NodeUnreachable
+from runtime.primitives.scale import Struct, codec
 
 ANSWER_S = 3.0  # a node that takes longer is shown as not answering
+AUDIT_S = 10.0  # it reads the books of the day ahead
 TOTALS = ("intervals_settled", "traded_wh", "money_residual_nano", "energy_residual_wh")
+
+
+class Finding(Struct):
+    """Whether a promise of the settlement is kept, as the runtime API tells it."""
+
+    promise: str
+    is_kept: bool
+    details: list[str]
+
+
+_FINDINGS = codec(list[Finding])
 
 
 @dataclass
@@ -86,6 +99,20 @@ class Board:
         return furthest.get("market", {}) if furthest is not None else {}
 
 
+async def ask_audit(board: Board) -> list[Finding] | None:
+    """Whether the settlement's promises are kept, by the node that is furthest; None: unknown."""
+    views = [view for view in board.views if view.answer is not None]
+    furthest = max(views, key=lambda view: view.number("best") or 0, default=None)
+    if furthest is None:
+        return None
+    try:
+        with trio.fail_after(AUDIT_S):
+            answer = await furthest.link.call("state_call", ["Trading_audit", "0x"])
+    except (NodeUnreachable, RpcFailed, trio.TooSlowError):
+        return None
+    return _FINDINGS.decode(bytes.fromhex(answer[2:]))
+
+
 async def _ask(view: NodeView) -> None:
     try:
         with trio.fail_after(ANSWER_S):
@@ -95,7 +122,9 @@ async def _ask(view: NodeView) -> None:
         view.answer = None
 
 
-def status_json(board: Board, pids: Mapping[str, int | None]) -> dict[str, object]:
+def status_json(
+    board: Board, pids: Mapping[str, int | None], audit: Sequence[Finding] | None = None
+) -> dict[str, object]:
     """What `dret devnet status --output json` prints; None where a node does not answer."""
     return {
         "nodes": [
@@ -113,6 +142,12 @@ def status_json(board: Board, pids: Mapping[str, int | None]) -> dict[str, objec
         ],
         "finality_lag_blocks": board.finality_lag,
         **{name: board.market.get(name) for name in TOTALS},
+        "invariants": None
+        if audit is None
+        else [
+            {"promise": each.promise, "is_kept": each.is_kept, "details": each.details}
+            for each in audit
+        ],
     }
 
 

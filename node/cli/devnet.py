@@ -86,10 +86,15 @@ async def down(scenario: str | None) -> None:
 @click.option("--scenario", help="Which network, when several run.")
 @click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text")
 async def status(scenario: str | None, output: str) -> None:
-    """How the network is: each node, the lag of finality, the market's totals."""
+    """How the network is: each node, the lag of finality, the market's totals, and whether the
+    settlement keeps its promises; if it does not, the command fails.
+    """
     answer = await control.ask(_folder(scenario), "status")
     if output == "json":
         click.echo(json.dumps(answer["status"], indent=2))
+        findings = cast(dict[str, Any], answer["status"])["invariants"]
+        if not all(finding["is_kept"] for finding in findings or ()):
+            raise NodeError("The market breaks promises of docs/settlement.md; see `invariants`.")
         return
     # The supervisor is of this version and says what `devnet.network.answer_status` says.
     content = cast(dict[str, Any], answer["status"])
@@ -103,6 +108,20 @@ async def status(scenario: str | None, output: str) -> None:
         click.echo(f"{node['name']:<14} {states.pop(node['name'], ''):<8} {'  '.join(values)}")
     for name, state in states.items():
         click.echo(f"{name:<14} {state}")
+    report_invariants(content["invariants"])
+
+
+def report_invariants(findings: list[dict[str, Any]] | None) -> None:
+    """Say whether the settlement's promises are kept. Raises `NodeError` if one is broken."""
+    if findings is None:
+        click.echo("invariants     unknown: no node answers")
+        return
+    broken = [finding for finding in findings if not finding["is_kept"]]
+    click.echo(f"invariants     {len(findings) - len(broken)} of {len(findings)} kept")
+    for finding in broken:
+        click.echo(f"BROKEN         {finding['promise']}: {'; '.join(finding['details'])}")
+    if broken:
+        raise NodeError("The market breaks promises of docs/settlement.md; see above.")
 
 
 @group.group()

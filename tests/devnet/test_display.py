@@ -8,7 +8,11 @@ from rich.console import Console, RenderableType
 
 from devnet import display
 from devnet.plan import Account, DevnetOptions, plan_nodes
-from devnet.status import Board, status_json
+from devnet.rpc_client import Link
+from devnet.status import Board, Finding, ask_audit, status_json
+from node.cli.devnet import report_invariants
+from node.errors import NodeError, NodeUnreachable
+from runtime.primitives.scale import codec
 
 MARKET = {
     "intervals_settled": 3,
@@ -30,6 +34,20 @@ MARKET = {
 
 def answer(best: int, finalized: int, market: Mapping[str, Any] = MARKET) -> dict[str, Any]:
     return {"best": best, "finalized": finalized, "peers": 5, "pool": 7, "market": market}
+
+
+class AnsweringLink(Link):
+    """A node that answers one thing, or fails."""
+
+    def __init__(self, answer: str | Exception) -> None:
+        super().__init__("nowhere", 0)
+        self.answer, self.asked = answer, ("", [""])
+
+    async def call(self, method: str, params: Any = ()) -> Any:
+        self.asked = (method, params)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
 
 
 def make_board(*answers: Mapping[str, Any] | None) -> Board:
@@ -95,9 +113,49 @@ def test_status_has_the_fields_for_scripts_with_none_for_a_node_that_is_down() -
         "traded_wh",
         "money_residual_nano",
         "energy_residual_wh",
+        "invariants",
     }
+    assert content["invariants"] is None
     nodes = content["nodes"]
     assert isinstance(nodes, list)
     assert nodes[0]["best"] == 9 and nodes[0]["name"] == "alice"
     assert nodes[1]["best"] is None and nodes[1]["rss_bytes"] is None
     assert content["finality_lag_blocks"] == 1
+
+
+async def test_the_node_that_is_furthest_is_asked_whether_promises_are_kept() -> None:
+    findings = [Finding("every bus is balanced", False, ["interval 7"])]
+    board = make_board(answer(9, 8))
+    link = AnsweringLink("0x" + codec(list[Finding]).encode(findings).hex())
+    board.views[0].link = link
+
+    found = await ask_audit(board)
+
+    assert found == findings
+    assert link.asked == ("state_call", ["Trading_audit", "0x"])
+    assert status_json(board, {}, found)["invariants"] == [
+        {"promise": "every bus is balanced", "is_kept": False, "details": ["interval 7"]}
+    ]
+
+
+async def test_without_a_node_nobody_knows_whether_promises_are_kept() -> None:
+    board = make_board(answer(9, 8))
+    board.views[0].link = AnsweringLink(NodeUnreachable("gone"))
+
+    assert await ask_audit(board) is None
+    assert await ask_audit(Board()) is None
+
+
+def test_broken_promises_are_told_and_fail_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    kept: dict[str, Any] = {"promise": "payables sum", "is_kept": True, "details": []}
+    broken = {"promise": "every bus is balanced", "is_kept": False, "details": ["interval 7"]}
+
+    report_invariants([kept])
+    report_invariants(None)
+    with pytest.raises(NodeError, match="breaks promises"):
+        report_invariants([kept, broken])
+
+    output = capsys.readouterr().out
+    assert "1 of 1 kept" in output
+    assert "unknown: no node answers" in output
+    assert "BROKEN         every bus is balanced: interval 7" in output

@@ -48,6 +48,7 @@ from runtime.pallets.trading.accounting import (
     settle_due,
     settlements_fitting,
 )
+from runtime.pallets.trading.audit import Audit
 from runtime.pallets.trading.clearing import run_calls
 from runtime.pallets.trading.config import Config
 from runtime.pallets.trading.contract_records import (
@@ -108,6 +109,7 @@ class Trading(
     NetworkTariffs,
     LocationalPrices,
     History,
+    Audit,
     Pallet[Config],
 ):
     schedule: StorageValue[Schedule]
