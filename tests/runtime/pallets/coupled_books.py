@@ -24,21 +24,25 @@ FEED_IN = CONSTANTS["feed_in_price"]
 RETAIL = CONSTANTS["supplier_price"] + CONSTANTS["network_fee"]
 
 
-def random_terms(random: Random) -> CoupledTerms:
-    """One of the four kinds, within the window of these books."""
-    kind, last = random.randrange(4), K + INTERVALS - 1
+def random_terms(random: Random, first: int = K, intervals: int = INTERVALS) -> CoupledTerms:
+    """One of the four kinds, within a window."""
+    kind, last = random.randrange(4), first + intervals - 1
     side = random.choice((BID, OFFER))
     price = random.randrange(FEED_IN, RETAIL + 1)
     if kind == 0:
-        return Blocks(tuple(random_block(random) for _ in range(random.randrange(1, 4))))
+        return Blocks(
+            tuple(random_block(random, first, intervals) for _ in range(random.randrange(1, 4)))
+        )
     if kind == 1:
-        duration = random.randrange(1, 4)
-        return Flexible(side, price, random.randrange(50, 900), duration, K, last)
+        duration = random.randrange(1, min(4, intervals + 1))
+        return Flexible(side, price, random.randrange(50, 900), duration, first, last)
     if kind == 2:
-        return Vehicle(price, random.randrange(100, 2_000), random.randrange(900, 4_000), K, last)
+        return Vehicle(
+            price, random.randrange(100, 2_000), random.randrange(900, 4_000), first, last
+        )
     capacity_wh = random.randrange(500, 3_000)
     return Battery(
-        K,
+        first,
         last,
         capacity_wh,
         random.randrange(capacity_wh),
@@ -50,14 +54,14 @@ def random_terms(random: Random) -> CoupledTerms:
     )
 
 
-def random_block(random: Random) -> Block:
+def random_block(random: Random, first: int, intervals: int) -> Block:
     """Up to five intervals, all or none or half of it."""
-    first = random.randrange(INTERVALS)
-    length = random.randrange(1, min(5, INTERVALS - first) + 1)
+    offset = random.randrange(intervals)
+    length = random.randrange(1, min(5, intervals - offset) + 1)
     return Block(
         random.choice((BID, OFFER)),
         random.randrange(FEED_IN, RETAIL + 1),
-        K + first,
+        first + offset,
         tuple(random.randrange(40, 400) for _ in range(length)),
         random.choice((ALL, 500_000)),
     )

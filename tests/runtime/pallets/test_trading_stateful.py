@@ -2,6 +2,7 @@
 
 import os
 from functools import partial
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from runtime.pallets.trading.contract_records import ContractTerms, PriceRule, Shape
 from runtime.pallets.trading.records import Terms
 from runtime.pallets.trading.right_records import Preferences, RightOffer
+from tests.runtime.pallets.coupled_books import random_terms
 from tests.runtime.pallets.zone import (
     BID,
     EXISTENTIAL_DEPOSIT,
@@ -132,6 +134,23 @@ class Market(RuleBasedStateMachine):
             owner, left_wh = zone.owner[order.connection], order.quantity_wh + surplus
             change = partial(zone.trading.replace_order, owner, order.order_id)
             zone.tries(partial(change, left_wh, price, wh))
+
+    @rule(number=NUMBERS, ahead=AHEAD, intervals=st.integers(1, 6), seed=st.integers(0, 2**32))
+    def couple(self, number: int, ahead: int, intervals: int, seed: int) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        terms = random_terms(Random(seed), self.interval + ahead, intervals)
+        zone.tries(lambda: zone.trading.place_coupled(zone.owner[number], number, terms))
+
+    @rule(choice=st.integers(0, 100))
+    def uncouple(self, choice: int) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        waiting = zone.trading.list_coupled_orders()
+        if waiting:
+            entry = waiting[choice % len(waiting)]
+            owner = zone.owner[entry.order.connection]
+            zone.tries(lambda: zone.trading.cancel_coupled(owner, entry.order_id))
 
     @rule(number=NUMBERS, ahead=AHEAD, side=SIDES, wh=st.integers(10, 800))
     def order_at_the_market(self, number: int, ahead: int, side: Side, wh: int) -> None:

@@ -1,0 +1,79 @@
+"""The welfare of intervals coupled by orders that are all or none, as a mixed-integer program.
+
+One bus, no losses; solved by HiGHS. Orders may be accepted at a loss here, so the optimum bounds
+from above what a market without such acceptances can reach.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import highspy
+import numpy as np
+
+from runtime.kernels.auction import OrderArrays
+
+SECONDS_MAX = 8.0
+
+
+class Alternative(NamedTuple):
+    """One way to accept an order: (interval's index, Wh bought or, negative, sold), and its
+    value.
+    """
+
+    energies: Sequence[tuple[int, int]]
+    value: int
+
+
+def optimum(books: Sequence[OrderArrays], orders: Sequence[Sequence[Alternative]]) -> float:
+    """Greatest welfare in nano, or a bound above it if the time does not suffice; of each order at
+    most one alternative is accepted.
+    """
+    gain: list[float] = []
+    upper: list[float] = []
+    rows: list[dict[int, float]] = [{} for _ in range(len(books) + len(orders))]
+    for interval, book in enumerate(books):
+        sides = zip(book.price.tolist(), book.qty.tolist(), book.isbid.tolist(), strict=True)
+        for price, quantity, isbid in sides:
+            rows[interval][len(gain)] = -1.0 if isbid else 1.0
+            gain.append(price if isbid else -price)
+            upper.append(quantity)
+    first_binary = len(gain)
+    for number, alternatives in enumerate(orders):
+        for alternative in alternatives:
+            for interval, wh in alternative.energies:
+                rows[interval][len(gain)] = -float(wh)
+            rows[len(books) + number][len(gain)] = 1.0
+            gain.append(alternative.value)
+            upper.append(1.0)
+    return solve(gain, upper, rows, len(books), first_binary)
+
+
+def solve(
+    gain: list[float],
+    upper: list[float],
+    rows: list[dict[int, float]],
+    balances: int,
+    first_binary: int,
+) -> float:
+    solver = highspy.Highs()  # type: ignore[no-untyped-call]
+    solver.setOptionValue("output_flag", False)
+    solver.setOptionValue("threads", 1)
+    solver.setOptionValue("time_limit", SECONDS_MAX)
+    solver.setOptionValue("mip_rel_gap", 1e-6)
+    program = highspy.HighsLp()
+    program.num_col_, program.num_row_ = len(gain), len(rows)
+    program.col_cost_, program.col_upper_ = np.array(gain), np.array(upper)
+    program.col_lower_ = np.zeros(len(gain))
+    program.row_lower_ = np.array([0.0] * len(rows))
+    program.row_upper_ = np.array([0.0] * balances + [1.0] * (len(rows) - balances))
+    program.sense_ = highspy.ObjSense.kMaximize
+    program.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    program.a_matrix_.start_ = np.cumsum([0, *(len(row) for row in rows)])
+    program.a_matrix_.index_ = np.array([column for row in rows for column in row], np.int32)
+    program.a_matrix_.value_ = np.array([value for row in rows for value in row.values()])
+    kinds = [highspy.HighsVarType.kContinuous] * first_binary
+    kinds += [highspy.HighsVarType.kInteger] * (len(gain) - first_binary)
+    program.integrality_ = kinds
+    solver.passModel(program)
+    solver.run()
+    return float(solver.getInfo().mip_dual_bound)

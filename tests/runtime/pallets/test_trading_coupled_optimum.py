@@ -1,0 +1,58 @@
+"""The search for coupled orders against the optimum, and against the work it says it does."""
+
+from statistics import median
+from time import process_time
+
+import pytest
+
+from runtime.pallets.trading.coupled_search import Weights
+from tests.runtime.kernels.books import examples
+from tests.runtime.pallets.coupled_gaps import gap, instance, searched
+
+PICOSECONDS = 10**12
+SLOWER = 4
+"""How much slower than the bench machine a machine may be that runs the tests."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("count", "instances", "median_max", "largest_max"),
+    [(10, 4, 1e-6, 0.0055), (30, 3, 1e-4, 0.015), (60, 2, 0.0022, 0.018)],
+)
+def test_blocks_miss_little_of_what_a_program_finds_that_may_accept_losses(
+    count: int, instances: int, median_max: float, largest_max: float
+) -> None:
+    gaps = [gap(instance(seed, count)) for seed in range(len(examples(instances)))]
+
+    assert median(gaps) <= median_max, gaps
+    assert max(gaps) <= largest_max, gaps
+    assert min(gaps) > -1e-5, "nothing is better than the optimum"
+
+
+@pytest.mark.slow
+def test_flexible_loads_miss_as_little() -> None:
+    assert gap(instance(0, 8, flexible=True)) <= 0.0055
+
+
+def test_the_work_that_is_counted_covers_the_time_it_takes() -> None:
+    found = instance(1, 60, flexible=True)
+    searched(found)
+
+    begin = process_time()
+    outcome = searched(found)
+    took = process_time() - begin
+
+    assert took <= SLOWER * outcome.weight / PICOSECONDS
+
+
+def test_less_work_accepts_no_more_than_it_verified() -> None:
+    found = instance(2, 30)
+    whole = searched(found)
+
+    for part in (0, 1, 10, 50, 90):
+        weights = Weights(whole.weight * part // 100, 10**15)
+        outcome = searched(found, weights)
+        assert outcome.weight <= weights.search
+        assert all(accepted.surplus_nano >= 0 for accepted in outcome.accepted)
+    again = searched(found, Weights(whole.weight * 3, 10**15))
+    assert again.accepted == whole.accepted
