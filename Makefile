@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: setup devnet test lint unit-live unit-validators unit-clients unit-fast nojit soak-consensus soak-crash soak-rounds soak-auction bench bench-peers lock clean setup-test setup-clients
+.PHONY: setup devnet test lint unit-live unit-validators unit-clients unit-fast nojit soak-consensus soak-crash soak-rounds soak-auction fuzz bench bench-peers lock clean setup-test setup-clients
 
 # The first Python 3.11 or 3.12 that really starts (a shim of another version does not).
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
@@ -96,6 +96,7 @@ unit-clients: setup-test setup-clients
 
 unit-fast: setup-test
 	nice -n 10 $(BIN)/python -m pytest --ignore=tests/live --ignore=tests/clients
+	nice -n 10 $(BIN)/python -m tests.fuzz --seconds 20 --jobs 1
 
 # The runtime again as plain Python: what the kernels compute must not depend on their compilation.
 nojit: setup-test
@@ -122,6 +123,10 @@ soak-rounds: setup-test
 CASES ?= 20000
 soak-auction: setup-test
 	$(BIN)/python -m tests.runtime.kernels.soak --cases $(CASES) --jobs $(JOBS)
+
+# A million inputs for each decoder of foreign bytes.
+fuzz: setup-test
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: setup-test
 	$(BIN)/python -m tests.bench

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from wsproto.frame_protocol import FrameProtocol, ParseFailed
 
 from rpc.frames import FrameBuffer, Unusual, Wanting, unmask
+from tests.fuzz.targets import FrameOracle, messages_of
 from tests.rpc.test_websocket import BINARY, CLOSE, CONTINUATION, PING, TEXT, frame
 
 LIMIT = 1_000_000
@@ -23,42 +24,11 @@ client_frames = st.one_of(
 )
 
 
-class Oracle:
-    """Puts the messages of a stream together with wsproto alone."""
-
-    def __init__(self) -> None:
-        self.messages: list[bytes] = []
-        self.has_fragments = False
-        self._protocol = FrameProtocol(client=False, extensions=[])
-        self._parts = bytearray()
-
-    def take(self, data: bytes) -> None:
-        self._protocol.receive_bytes(data)
-        for part in self._protocol.received_frames():
-            if part.opcode.iscontrol():
-                continue
-            payload = part.payload
-            assert isinstance(payload, str | bytes | bytearray)
-            self._parts += payload.encode() if isinstance(payload, str) else payload
-            self.has_fragments = not part.message_finished
-            if part.message_finished:
-                self.messages.append(bytes(self._parts))
-                self._parts.clear()
-
-
 def by_buffer(data: bytes, cuts: list[int]) -> list[bytes]:
-    """The messages as a connection reads them, in pieces: usual frames here, others by wsproto."""
-    oracle = Oracle()
-    buffer = FrameBuffer(LIMIT)
+    """The messages as a connection reads them, in pieces."""
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    for start, end in pairwise(places):
-        buffer.add(data[start:end])
-        while not isinstance(found := buffer.take(oracle.has_fragments), Wanting):
-            if isinstance(found, bytes):
-                oracle.messages.append(found)
-            else:
-                oracle.take(found.data)
-    return oracle.messages
+    pieces = (data[start:end] for start, end in pairwise(places))
+    return messages_of(pieces, LIMIT)[0]
 
 
 @given(st.lists(client_frames, max_size=6), st.lists(st.integers(0, 5_000), max_size=6))
@@ -66,7 +36,7 @@ def test_messages_are_those_of_wsproto_however_they_are_cut(
     frames: list[bytes], cuts: list[int]
 ) -> None:
     data = b"".join(frames)
-    oracle = Oracle()
+    oracle = FrameOracle()
     oracle.take(data)
 
     assert by_buffer(data, cuts) == oracle.messages
