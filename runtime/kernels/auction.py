@@ -10,7 +10,7 @@ Invariant: whatever passes the bounds (`bounds.py`) is cleared without any inter
 The compiled part is loaded by the first clearing, or by `warm_up()`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -31,9 +31,29 @@ from runtime.kernels.bounds import (
 )
 
 SPARE_MAX = 2**24  # 128 MiB of working memory kept, a book of a million orders; usual ones: 0.1 %
-SPARE: list[Int64Array] = []
-"""Working memory of the last clearing: fresh pages would cost more than a clearing. Its content
-is never read; taking it out of the list is atomic, so threads do not share it."""
+
+
+class Spare:
+    """Working memory of the last clearing: fresh pages would cost more than a clearing.
+
+    Its content is never read. Taking it out of the list is atomic, so threads do not share it.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[Int64Array] = []
+
+    def take(self, least: int) -> Int64Array:
+        """Memory of at least so many entries, whatever they hold."""
+        memory = self._kept.pop() if self._kept else np.empty(0, np.int64)
+        return memory if memory.size >= least else np.empty(least, np.int64)
+
+    def give(self, memory: Int64Array) -> None:
+        """Keep memory for the next clearing."""
+        if memory.size <= SPARE_MAX:
+            self._kept[:] = [memory]
+
+
+ORDERS_READ, WORK = Spare(), Spare()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +96,10 @@ class OrderArrays:
         return cls(*map(as_array, (bus, price, qty, isbid)))
 
 
+Canonical = Callable[[Int64Array], Int64Array]
+"""Puts indices of orders in canonical order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Clearing:
     """What a clearing decides. Per order `fill`; the rest per bus, index 0 the root."""
@@ -99,40 +123,59 @@ def clear(tree: TreeArrays, orders: OrderArrays, reference_price: int) -> Cleari
 
     `reference_price` prices a root that sees no order at all. Raises `AuctionBoundsError`.
     """
-    from runtime.kernels import auction_kernel  # numba: only when something is cleared
-
     check_tree(tree)
+    count = orders.bus.size
+    memory = ORDERS_READ.take(count)
+    steps = memory[:count]
+    extent = read_orders(orders, tree.parent.size, steps)
+    found = clear_steps(tree, orders.bus, steps, extent, reference_price)
+    ORDERS_READ.give(memory)
+    return found
+
+
+def clear_steps(
+    tree: TreeArrays,
+    bus: Int64Array,
+    steps: Int64Array,
+    extent: "Extent",
+    reference_price: int,
+    canonical: Canonical | None = None,
+) -> Clearing:
+    """Clear orders that were read as steps; they and the tree are within the bounds.
+
+    `canonical` puts indices of orders that share a margin in canonical order; without it, the order
+    of the book is canonical.
+    """
+    from runtime.kernels import auction_kernel, book_kernel  # numba: when something is cleared
+
     if abs(reference_price) > PRICE_MAX:
         raise AuctionBoundsError("reference_price", -1, reference_price, f"at most {PRICE_MAX}")
-    buses, count = tree.parent.size, orders.bus.size
-    memory = take_memory(count)
-    steps = memory[:count]
-    extent = read_orders(orders, buses, steps)
+    buses, count = tree.parent.size, bus.size
     arrays = tree_tuple(tree)
-    curves, steps_total = survey(arrays, orders.bus, steps, extent)
-    needed = count + auction_kernel.memory_needed(buses, count, steps_total)
-    if memory.size < needed:
-        memory = np.empty(needed - count, np.int64)
-        work = memory
-    else:
-        work = memory[count:]
+    curves, steps_total = survey(arrays, bus, steps, extent)
+    work = WORK.take(auction_kernel.memory_needed(buses, count, steps_total))
     fill = np.empty(count, np.int64)
     price, net_export, received = (np.empty(buses, np.int64) for _ in range(3))
+    margins = np.zeros((buses, book_kernel.MARGIN_COLUMNS), np.int64)
     auction_kernel.clear_tree(
         arrays,
-        orders.bus,
+        bus,
         steps,
-        2 * extent.price_low,
-        2 * extent.price_high + 1,
+        extent.key_low,
+        extent.key_high,
         steps_total,
         reference_price,
         curves,
         work,
-        fill,
+        margins,
         price,
         (net_export, received),
     )
-    give_back(memory)
+    shared = work[: book_kernel.fill_orders(bus, steps, margins, fill, work)]
+    if canonical is not None and shared.size > 1:
+        shared = canonical(shared.copy())
+    book_kernel.ration_orders(shared, bus, steps, margins, fill)
+    WORK.give(work)
     sent = np.where(received >= 0, net_export, -received)
     return Clearing(fill, price, net_export, sent, received, bool(fill.any()))
 
@@ -150,29 +193,33 @@ def clear_signed(
     price too, are raised by `p_floor + 1`. `latched` says that an earlier batch of the same
     interval was raised: later ones are as well, so that no single order can switch it off.
     """
-    price_max = PRICE_MAX - p_floor - 1
-    check_range("price", orders.price, -p_floor, price_max)
-    if not -p_floor <= reference_price <= price_max:
-        limit = f"from {-p_floor} to {price_max}"
-        raise AuctionBoundsError("reference_price", -1, reference_price, limit)
-    offset = 0
-    if latched or (orders.price.size > 0 and int(orders.price.min()) < 1):
-        offset = p_floor + 1
+    check_range("price", orders.price, -p_floor, PRICE_MAX - p_floor - 1)
+    is_low = orders.price.size > 0 and int(orders.price.min()) < 1
+    offset = offset_of(p_floor, reference_price, latched or is_low)
     raised = replace(orders, price=orders.price + offset)
     cleared = clear(tree, raised, reference_price + offset)
     return replace(cleared, price=cleared.price - offset, price_offset=offset)
 
 
+def offset_of(p_floor: int, reference_price: int, is_raised: bool) -> int:
+    """What is added to all prices; refuses a reference price outside theirs."""
+    price_max = PRICE_MAX - p_floor - 1
+    if not -p_floor <= reference_price <= price_max:
+        limit = f"from {-p_floor} to {price_max}"
+        raise AuctionBoundsError("reference_price", -1, reference_price, limit)
+    return p_floor + 1 if is_raised else 0
+
+
 class Extent(NamedTuple):
     """What a book spans."""
 
-    price_low: int
-    price_high: int
+    key_low: int
+    key_high: int
     total_wh: int
     bids_wh: int
 
 
-def read_orders(orders: OrderArrays, buses: int, steps: Int64Array) -> Extent:
+def read_orders(orders: OrderArrays, buses: int, steps: Int64Array, price_least: int = 0) -> Extent:
     """Write the orders as steps of a curve and tell their extent, or refuse them."""
     from runtime.kernels import book_kernel
 
@@ -187,8 +234,8 @@ def read_orders(orders: OrderArrays, buses: int, steps: Int64Array) -> Extent:
     bus_low, bus_high, price_low, price_high, qty_low, qty_high, side_low, side_high, *sums = found
     if bus_low < 0 or bus_high >= buses:
         check_range("bus", orders.bus, 0, buses - 1)
-    if price_low < 0 or price_high > PRICE_MAX:
-        check_range("price", orders.price, 0, PRICE_MAX)
+    if price_low < price_least or price_high > PRICE_MAX:
+        check_range("price", orders.price, price_least, PRICE_MAX)
     if qty_low < 1 or qty_high > QUANTITY_MAX:
         check_range("qty", orders.qty, 1, QUANTITY_MAX)
     if side_low < 0 or side_high > 1:
@@ -199,7 +246,7 @@ def read_orders(orders: OrderArrays, buses: int, steps: Int64Array) -> Extent:
         index = int(np.argmax(running > TOTAL_MAX))
         limit = f"the sum of all quantities at most {TOTAL_MAX}"
         raise AuctionBoundsError("running sum of qty", index, int(running[index]), limit)
-    return Extent(price_low, price_high, total_wh, bids_wh)
+    return Extent(2 * price_low, 2 * price_high + 1, total_wh, bids_wh)
 
 
 def survey(
@@ -228,18 +275,6 @@ def tree_tuple(tree: TreeArrays) -> Tree:
     """The tree as the kernels take it; more capacity than any flow is as good as twice that."""
     cap_up, cap_down = (np.minimum(cap, 2 * TOTAL_MAX) for cap in (tree.cap_up, tree.cap_down))
     return tree.parent, cap_up, cap_down, tree.loss_ppm, tree.tariff
-
-
-def take_memory(least: int) -> Int64Array:
-    """Working memory of at least so many entries, whatever they hold."""
-    memory = SPARE.pop() if SPARE else np.empty(0, np.int64)
-    return memory if memory.size >= least else np.empty(least, np.int64)
-
-
-def give_back(memory: Int64Array) -> None:
-    """Keep working memory for the next clearing."""
-    if memory.size <= SPARE_MAX:
-        SPARE[:] = [memory]
 
 
 def check_tree(tree: TreeArrays) -> None:

@@ -14,7 +14,7 @@ no product reaches 2**63, except in `ration`, which says how it avoids it.
 import numpy as np
 
 from runtime.kernels.arrays import ARRAY, INT, PAIR, TABLE, TREE, Int64Array, Pair, Tree
-from runtime.kernels.book_kernel import MARGIN_COLUMNS, fill_orders, group_by_bus
+from runtime.kernels.book_kernel import group_by_bus
 from runtime.kernels.curve_kernel import build_curves, link_children
 from runtime.kernels.jit import kernel
 from runtime.kernels.margin_kernel import cut_root, hand_down
@@ -22,7 +22,7 @@ from runtime.kernels.step_kernel import BINS
 
 
 @kernel(
-    f"void({TREE}, {ARRAY}, {ARRAY}, {INT}, {INT}, {INT}, {INT}, {TABLE}, {ARRAY}, {ARRAY}, "
+    f"void({TREE}, {ARRAY}, {ARRAY}, {INT}, {INT}, {INT}, {INT}, {TABLE}, {ARRAY}, {TABLE}, "
     f"{ARRAY}, {PAIR})"
 )
 def clear_tree(
@@ -35,11 +35,11 @@ def clear_tree(
     reference_price: int,
     curves: Int64Array,
     memory: Int64Array,
-    fill: Int64Array,
+    margins: Int64Array,
     price: Int64Array,
     flow: Pair,
 ) -> None:
-    """Clear one book. Writes the fill per order, and per bus the price and the flow.
+    """Clear one book. Writes per bus the margin, the price and the flow.
 
     The flow is the export at the child's end and the parent's receipt. `orders` are steps by
     `read_orders`, all keys within `low` and `high`; `curves` and `steps_total` are from `survey`;
@@ -51,7 +51,6 @@ def clear_tree(
     levels, rest = rest[:steps_total], rest[steps_total:]
     steps, rest = rest[: steps_total + 2], rest[steps_total + 2 :]
     links = (np.empty(buses, np.int64), np.empty(buses, np.int64))
-    margins = np.zeros((buses, MARGIN_COLUMNS), np.int64)
     link_children(tree[0], links)
     own = orders
     if buses > 1:
@@ -61,7 +60,6 @@ def clear_tree(
         build_curves(tree, links, own, levels, steps, curves, spare, position)
     cut_root(own, low, high, links, curves, steps, spare, margins)
     hand_down(tree, reference_price, links, curves, levels, steps, margins, price, flow)
-    fill_orders(bus, orders, margins, fill)
 
 
 @kernel(f"{INT}({INT}, {INT}, {INT})")

@@ -18,6 +18,11 @@ Orders = tuple[Int64Array, Int64Array, Int64Array, Int64Array]
 
 ORDERS = f"UniTuple({ARRAY}, 4)"
 
+Triple = tuple[Int64Array, Int64Array, Int64Array]
+"""ids, buses and steps of orders."""
+
+TRIPLE = f"UniTuple({ARRAY}, 3)"
+
 PRODUCT_MAX = 2**62
 
 # Columns of the table of curves, one row per bus.
@@ -148,24 +153,82 @@ def ration(accepted: int, quantity: int, carry: int, level: int) -> tuple[int, i
     return share, rest
 
 
-@kernel(f"void({ARRAY}, {ARRAY}, {TABLE}, {ARRAY})")
-def fill_orders(bus: Int64Array, orders: Int64Array, margins: Int64Array, fill: Int64Array) -> None:
-    """What each order trades: all, nothing, or at the margin its share in canonical order.
+@kernel(f"{INT}({ARRAY}, {ARRAY}, {TABLE}, {ARRAY}, {ARRAY})")
+def fill_orders(
+    bus: Int64Array,
+    orders: Int64Array,
+    margins: Int64Array,
+    fill: Int64Array,
+    shared: Int64Array,
+) -> int:
+    """What each order trades that is not at its bus's margin: all or nothing.
 
-    Accepting the step of a bid means not serving it, hence the reversed comparison for bids.
+    Accepting the step of a bid means not serving it, hence the reversed comparison for bids. Writes
+    the indices of those at the margin to `shared`, and returns how many they are.
     """
     margin = margins[:, KEY].copy()
     is_single = margin.size == 1
-    v = 0
+    v, count = 0, 0
     for i in range(orders.size):
         if not is_single:
             v = bus[i]
         key, quantity = orders[i] >> QUANTITY_BITS, orders[i] & QUANTITY_MASK
-        side = key & 1
         is_accepted = 1 if key < margin[v] else 0
-        fill[i] = quantity & -(is_accepted ^ side)
-        if key == margin[v]:
-            share, margins[v, CARRY] = ration(
-                margins[v, ACCEPTED], quantity, margins[v, CARRY], margins[v, LEVEL]
-            )
-            fill[i] = quantity - share if side == 1 else share
+        fill[i] = quantity & -(is_accepted ^ key & 1)
+        shared[count] = i
+        count += 1 if key == margin[v] else 0
+    return count
+
+
+@kernel(f"void({ARRAY}, {ARRAY}, {ARRAY}, {TABLE}, {ARRAY})")
+def ration_orders(
+    shared: Int64Array, bus: Int64Array, orders: Int64Array, margins: Int64Array, fill: Int64Array
+) -> None:
+    """Give the orders at the margins their shares, in the order in which `shared` lists them."""
+    for at in range(shared.size):
+        i: int = shared[at]
+        v: int = bus[i]
+        quantity: int = orders[i] & QUANTITY_MASK
+        share, margins[v, CARRY] = ration(
+            margins[v, ACCEPTED], quantity, margins[v, CARRY], margins[v, LEVEL]
+        )
+        fill[i] = quantity - share if orders[i] >> QUANTITY_BITS & 1 == 1 else share
+
+
+@kernel(f"UniTuple({INT}, 4)({ARRAY})")
+def extent_of(orders: Int64Array) -> tuple[int, int, int, int]:
+    """Least and greatest step of at least one, and the energy of all and of the bids."""
+    low, high = orders[0], orders[0]
+    total, bids = 0, 0
+    for i in range(orders.size):
+        step = orders[i]
+        low = min(low, step)
+        high = max(high, step)
+        quantity = step & QUANTITY_MASK
+        total += quantity
+        bids += quantity & -(step >> QUANTITY_BITS & 1)
+    return low, high, total, bids
+
+
+@kernel(f"{INT}({TRIPLE}, {INT}, {ARRAY}, {TRIPLE})")
+def change_orders(book: Triple, count: int, removed: Int64Array, added: Triple) -> int:
+    """Put `added` orders into the places of `removed` ones, further ones behind the `count` there
+    are; close places that stay empty with orders from the end. Returns how many there are then.
+
+    `removed` rises from the number of `added` on.
+    """
+    ids, bus, steps = book
+    new_ids, new_bus, new_steps = added
+    for i in range(new_ids.size):
+        place = removed[i] if i < removed.size else count
+        count += 0 if i < removed.size else 1
+        ids[place] = new_ids[i]
+        bus[place] = new_bus[i]
+        steps[place] = new_steps[i]
+    for i in range(removed.size - 1, new_ids.size - 1, -1):
+        count -= 1
+        place = removed[i]
+        ids[place] = ids[count]
+        bus[place] = bus[count]
+        steps[place] = steps[count]
+    return count
