@@ -293,6 +293,7 @@ class Runtime:
     def finalize_block(self, overlay: Overlay) -> Header:
         """End the block; its header, without a seal."""
         header = self._executive.finalize_block(overlay)
+        self.trading.kept_books.end_block(self.trading, header.state_root)
         if self._has_invariants:
             self.check_invariants(overlay)
         return header
@@ -300,6 +301,7 @@ class Runtime:
     def execute_block(self, overlay: Overlay, block: Block, signatures: SignatureCache) -> None:
         """Execute a block on its parent's state. Raises `InvalidBlock`; drop the overlay then."""
         self._executive.execute_block(overlay, block, signatures)
+        self.trading.kept_books.end_block(self.trading, block.header.state_root)
         if self._has_invariants:
             self.check_invariants(overlay)
 

@@ -52,6 +52,11 @@ class ProvenState:
 
     # --- `runtime.state.backend.Backend`
 
+    @property
+    def root(self) -> Hash:
+        """The root that everything is proved against."""
+        return self._root
+
     def get(self, key: bytes) -> bytes | None:
         """The proved value under a key, or its proved absence."""
         if key not in self._values:

@@ -40,6 +40,7 @@ from runtime.frame.dispatch import (
 )
 from runtime.frame.state import State
 from runtime.primitives.scale import Struct
+from runtime.state.overlay import Overlay
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -124,6 +125,11 @@ class Pallet(Generic[C]):
     def bind(self, index: int, state: State, dispatcher: "Dispatcher") -> None:
         """Become pallet `index` of a runtime that works on `state`."""
         self.pallet_index, self._state, self.dispatcher = index, state, dispatcher
+
+    @property
+    def overlay(self) -> Overlay:
+        """The state under change, for what a pallet keeps beside it."""
+        return self._state.overlay
 
     def transaction(self) -> AbstractContextManager[None]:
         """A block of code that is undone when it raises."""

@@ -280,9 +280,16 @@ class StorageDoubleMap(StorageItem, Generic[K1, K2, V, H1, H2]):
 
     def keys(self) -> Iterator[tuple[K1, K2]]:
         """Both keys of all values, in the order of their storage keys."""
+        return self._keys_of(list(self._state.overlay.keys(self.prefix)))
+
+    def changed_keys(self) -> Iterator[tuple[K1, K2]]:
+        """Both keys of all entries that the block so far has written or removed."""
+        return self._keys_of(self._state.overlay.changed_keys(self.prefix))
+
+    def _keys_of(self, storage_keys: list[bytes]) -> Iterator[tuple[K1, K2]]:
         first, second = self.hashers
         start = len(self.prefix) + first.size
-        for raw in list(self._state.overlay.keys(self.prefix)):
+        for raw in storage_keys:
             key, end = self.key_codecs[0].decode_from(raw, start)
             yield key, self.key_codecs[1].decode(raw[end + second.size :])
 

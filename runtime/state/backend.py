@@ -12,6 +12,11 @@ READS_MAX = 1 << 16  # some 15 MB of short values; a block of 1,000 transfers re
 class Backend(Protocol):
     """A state that does not change while it is used."""
 
+    @property
+    def root(self) -> Hash:
+        """The trie root."""
+        ...
+
     def get(self, key: bytes) -> bytes | None:
         """The value under `key`, or None."""
         ...

@@ -7,6 +7,7 @@ forgets the notes, rolling back plays them in reverse.
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 
+from runtime.primitives.types import Hash
 from runtime.state.backend import Backend
 from runtime.state.trie import TrieCommit
 
@@ -84,6 +85,15 @@ class Overlay:
                 self._changes[key] = before
         self._commit = None
         self._order = None
+
+    @property
+    def base_root(self) -> Hash:
+        """The trie root of the state under the changes."""
+        return self._backend.root
+
+    def changed_keys(self, prefix: bytes) -> list[bytes]:
+        """Keys with `prefix` that were written or removed, ascending."""
+        return self._changed_keys(prefix, None)
 
     def changes(self) -> dict[bytes, bytes | None]:
         """What differs from the backend, by key; None is a deletion."""

@@ -69,6 +69,7 @@ from runtime.pallets.trading.finality import make_final, settle_corrected
 from runtime.pallets.trading.genesis import genesis_contract
 from runtime.pallets.trading.history import History
 from runtime.pallets.trading.invariants import check_market
+from runtime.pallets.trading.kept_books import KeptBooks
 from runtime.pallets.trading.membership import MEMBER_FROM_THE_BEGINNING, choose
 from runtime.pallets.trading.opening import open_intervals
 from runtime.pallets.trading.order_calls import OrderCalls
@@ -165,6 +166,11 @@ class Trading(
 
     receivables: StorageValue[SignedBalance]
     """Sum of all arrears."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.kept_books = KeptBooks()
+        """Books that calls made, beside the state."""
 
     def genesis(self, config: Mapping[str, Any]) -> None:
         """`reference_price` (default 0): micro-DRT per kWh at the root before the first trade.

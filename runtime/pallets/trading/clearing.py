@@ -10,13 +10,19 @@ booked loss; a clearing only releases collateral.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
 from msgspec.structs import replace
 
-from runtime.kernels.auction import Clearing, OrderArrays, TreeArrays, clear_signed
-from runtime.kernels.bounds import PRICE_MAX
+from runtime.kernels.auction import Clearing
+from runtime.pallets.trading.auctions import (
+    Auction,
+    CoupledBid,
+    Filled,
+    Holdings,
+    auction_of,
+    clear_kept,
+)
 from runtime.pallets.trading.events import GateClosed, IntervalCleared, OrderFilled
 from runtime.pallets.trading.history import note_trade
 from runtime.pallets.trading.orders import hold_of, position_of
@@ -30,48 +36,12 @@ from runtime.pallets.trading.records import (
     Side,
     order_id_of,
 )
-from runtime.primitives.hashing import blake2_256
 
 if TYPE_CHECKING:
     from runtime.pallets.trading import Trading
 
 INTERVAL_WEIGHT = 2_000_000_000  # 2 ms: reading and writing a book, flows and prices
 ORDER_WEIGHT = 25_000_000  # 25 us: its hash, its place in the arrays, its fill and its holding
-
-
-class Candidate(NamedTuple):
-    """An order that takes part in a call."""
-
-    rank: bytes
-    """Hash of the salt and the order's id: sorts the orders canonically."""
-
-    connection: int
-    bus: int
-    order: Order
-
-
-class Auction(NamedTuple):
-    """What a call clears in one interval."""
-
-    interval: int
-    book: Book
-    holdings: Mapping[int, Holding]
-    candidates: Sequence[Candidate]
-    orders: OrderArrays
-    """The candidates, in their order."""
-
-    tree: TreeArrays
-    is_lifted: bool
-    """An earlier call saw a limit below 1, so prices are raised."""
-
-
-class CoupledBid(NamedTuple):
-    """What an accepted coupled order trades in an interval."""
-
-    connection: int
-    bus: int
-    wh: int
-    """Bought; negative: sold."""
 
 
 def run_calls(market: "Trading", now_ms: int) -> None:
@@ -140,7 +110,7 @@ def call_weight(orders: int) -> int:
 
 def run_call(market: "Trading", call: Call, interval: int, book: Book) -> None:
     """One call for one interval: clear it if its book changed, close it if its gate has passed."""
-    holdings = dict(market.holdings.items_under(interval))
+    holdings = Holdings(market, interval)
     changed: dict[int, Holding] = {}
     if has_changed(book):
         flows = market.config.grid.flows_of(interval)
@@ -148,11 +118,12 @@ def run_call(market: "Trading", call: Call, interval: int, book: Book) -> None:
         pair_fills(market, call.parent_hash, interval, holdings, changed, flows)
         book = replace(book, cleared_ms=call.moment_ms)
     if market.is_gate_passed(interval, call.moment_ms):
-        for connection, holding in (holdings | changed).items():
+        for connection, holding in (dict(holdings) | changed).items():
             if holding.orders:
                 changed[connection] = replace(holding, orders=())
         market.deposit_event(GateClosed(interval, book.orders))
         book = replace(book, orders=0, quantity_wh=0, is_closed=True)
+        market.kept_books.close(market, interval)
     for connection, holding in changed.items():
         store_released(market, interval, connection, holding)
     market.books[interval] = book
@@ -174,58 +145,18 @@ def clear_interval(
 ) -> tuple[Book, dict[int, Holding]]:
     """Clear a book on the capacity that is left; the book and the holdings it changes."""
     auction = auction_of(market, call, interval, book, holdings)
-    if not auction.candidates:
-        return book, {}
-    return book_clearing(market, auction, clear_auction(market, auction))
-
-
-def auction_of(
-    market: "Trading", call: Call, interval: int, book: Book, holdings: Mapping[int, Holding]
-) -> Auction:
-    """What a call clears in an interval."""
-    candidates = canonical_orders(market, call, interval, holdings)
-    return Auction(
-        interval,
-        book,
-        holdings,
-        candidates,
-        OrderArrays.of(
-            [candidate.bus for candidate in candidates],
-            [candidate.order.price_micro for candidate in candidates],
-            [candidate.order.quantity_wh for candidate in candidates],
-            [int(candidate.order.side) for candidate in candidates],
-        ),
-        market.config.grid.residual_tree(interval),
-        0 < book.negative_ms < call.moment_ms,
-    )
-
-
-def clear_auction(
-    market: "Trading", auction: Auction, further: OrderArrays | None = None
-) -> Clearing:
-    """Clear an interval; `further` orders, if any, come after its own in the canonical order."""
-    floor = market.config.price_floor
-    orders = auction.orders
-    if further is not None:
-        orders = OrderArrays(
-            np.concatenate((orders.bus, further.bus)),
-            np.concatenate((orders.price, further.price)),
-            np.concatenate((orders.qty, further.qty)),
-            np.concatenate((orders.isbid, further.isbid)),
-        )
-    return clear_signed(
-        auction.tree,
-        orders,
-        min(max(market.reference_price.get(), -floor), PRICE_MAX - floor - 1),
-        floor,
-        latched=auction.is_lifted,
-    )
+    clearing, filled = clear_kept(market, call, auction)
+    return book_clearing(market, auction, clearing, filled)
 
 
 def book_clearing(
-    market: "Trading", auction: Auction, clearing: Clearing, coupled: Sequence[CoupledBid] = ()
+    market: "Trading",
+    auction: Auction,
+    clearing: Clearing,
+    filled: Sequence[Filled],
+    coupled: Sequence[CoupledBid] = (),
 ) -> tuple[Book, dict[int, Holding]]:
-    """Book what was cleared; the book and the holdings it changes.
+    """Book what was cleared; the book and the holdings it changes. `filled`: in canonical order.
 
     `coupled`: what coupled orders buy in it (negative: sell), which was cleared behind the book's
     own orders; their holdings are not among those changed.
@@ -234,10 +165,7 @@ def book_clearing(
     if not clearing.traded:
         return book, {}
     prices = clearing.price.tolist()
-    fills = clearing.fill[: len(auction.candidates)].tolist()
-    changed, traded_wh, value_nano = book_fills(
-        market, interval, holdings, auction.candidates, fills, prices
-    )
+    changed, traded_wh, value_nano = book_fills(market, interval, holdings, filled, prices)
     rent_nano, loss_wh = book_network(market, interval, auction.tree.parent.tolist(), clearing)
     traded_wh += sum(max(bid.wh, 0) for bid in coupled)
     value_nano += sum(prices[bid.bus] * max(bid.wh, 0) for bid in coupled)
@@ -251,7 +179,7 @@ def book_clearing(
     book = replace(
         book,
         orders=book.orders - orders_before + orders_after,
-        quantity_wh=book.quantity_wh - sum(fills),
+        quantity_wh=book.quantity_wh - sum(fill.wh for fill in filled),
         rent_nano=book.rent_nano + rent_nano,
         booked_loss_wh=book.booked_loss_wh + loss_wh,
         traded_wh=book.traded_wh + traded_wh,
@@ -260,59 +188,40 @@ def book_clearing(
     return book, changed
 
 
-def canonical_orders(
-    market: "Trading", call: Call, interval: int, holdings: Mapping[int, Holding]
-) -> list[Candidate]:
-    """The orders of a call in canonical order, which nobody could know when they were signed."""
-    candidates: list[Candidate] = []
-    for connection, holding in holdings.items():
-        taking_part = [order for order in holding.orders if order.placed_ms < call.moment_ms]
-        if taking_part:
-            bus = market.connection_at(connection).bus
-            for order in taking_part:
-                order_id = order_id_of(interval, connection, order.sequence)
-                rank = blake2_256(call.parent_hash + order_id.to_bytes(8, "little"))
-                candidates.append(Candidate(rank, connection, bus, order))
-    candidates.sort(key=lambda candidate: candidate.rank)
-    return candidates
-
-
 def book_fills(
     market: "Trading",
     interval: int,
     holdings: Mapping[int, Holding],
-    candidates: Sequence[Candidate],
-    fills: Sequence[int],
+    filled: Sequence[Filled],
     prices: Sequence[int],
 ) -> tuple[dict[int, Holding], int, int]:
     """Holdings after their fills, and the filled quantity and value of the bids."""
-    filled: dict[int, dict[int, int]] = {}
-    for candidate, fill in zip(candidates, fills, strict=True):
-        if fill > 0:
-            filled.setdefault(candidate.connection, {})[candidate.order.sequence] = fill
+    of_connection: dict[int, dict[int, int]] = {}
+    for fill in filled:
+        of_connection.setdefault(fill.connection, {})[fill.sequence] = fill.wh
     changed: dict[int, Holding] = {}
     traded_wh = value_nano = 0
-    for connection, by_sequence in filled.items():
+    for connection, by_sequence in of_connection.items():
         price = prices[market.connection_at(connection).bus]
         holding = holdings[connection]
         left: list[Order] = []
         bought = sold = 0
         for order in holding.orders:
-            fill = by_sequence.get(order.sequence, 0)
-            if fill == 0:
+            wh = by_sequence.get(order.sequence, 0)
+            if wh == 0:
                 left.append(order)
                 continue
             if order.side == Side.BID:
                 assert price <= order.price_micro, "a bid pays at most its limit"
-                bought += fill
+                bought += wh
             else:
                 assert price >= order.price_micro, "an offer gets at least its limit"
-                sold += fill
-            left_wh = order.quantity_wh - fill
+                sold += wh
+            left_wh = order.quantity_wh - wh
             if left_wh > 0:
                 left.append(replace(order, quantity_wh=left_wh))
             order_id = order_id_of(interval, connection, order.sequence)
-            market.deposit_event(OrderFilled(order_id, fill, price, left_wh))
+            market.deposit_event(OrderFilled(order_id, wh, price, left_wh))
         changed[connection] = replace(
             holding,
             payable_nano=holding.payable_nano + price * (bought - sold),

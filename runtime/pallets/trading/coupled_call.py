@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from runtime.kernels.auction import Clearing
-from runtime.pallets.trading.clearing import (
-    Auction,
+from runtime.pallets.trading.auctions import (
     CoupledBid,
-    auction_of,
-    book_clearing,
-    clear_auction,
-    store_released,
+    ListedAuction,
+    clear_listed,
+    filled_of,
+    listed_auction_of,
 )
+from runtime.pallets.trading.clearing import book_clearing, store_released
 from runtime.pallets.trading.coupled_orders import expire, forget, waiting_order
 from runtime.pallets.trading.coupled_records import CoupledAccepted, CoupledFill
 from runtime.pallets.trading.coupled_search import (
@@ -98,7 +98,7 @@ def accept_some(market: "Trading", call: Call, group: Sequence[Contender], budge
     outcome = search(
         rooms,
         fitting,
-        lambda interval, further: clear_auction(market, auctions[interval], further),
+        lambda interval, further: clear_listed(market, auctions[interval], further),
         Bounds(
             config.feed_in_price, config.supplier_price + config.network_fee, config.price_floor
         ),
@@ -135,14 +135,14 @@ def load_weight_of(market: "Trading", interval: int) -> int:
     return LOAD_INTERVAL_WEIGHT + LOAD_ORDER_WEIGHT * book.orders
 
 
-def auction_at(market: "Trading", call: Call, interval: int) -> Auction:
+def auction_at(market: "Trading", call: Call, interval: int) -> ListedAuction:
     """All that a call knows of an interval."""
     book = market.books[interval] or NO_BOOK
     holdings = dict(market.holdings.items_under(interval))
-    return auction_of(market, call, interval, book, holdings)
+    return listed_auction_of(market, call, interval, book, holdings)
 
 
-def room_of(auction: Auction) -> Room:
+def room_of(auction: ListedAuction) -> Room:
     """An interval as the search sees it."""
     orders = auction.orders
     return Room(
@@ -157,7 +157,7 @@ def room_of(auction: Auction) -> Room:
 def book_accepted(
     market: "Trading",
     call: Call,
-    auctions: Mapping[int, Auction],
+    auctions: Mapping[int, ListedAuction],
     accepted: Sequence[Accepted],
     clearings: Mapping[int, Clearing],
 ) -> None:
@@ -176,7 +176,9 @@ def book_accepted(
             for contender, trader in zip(contenders, trading, strict=True)
         ]
         flows = market.config.grid.flows_of(interval)
-        book, changed = book_clearing(market, auction, clearing, coupled)
+        book, changed = book_clearing(
+            market, auction, clearing, filled_of(auction, clearing), coupled
+        )
         for (order, wh, _), (connection, bus, _) in zip(trading, coupled, strict=True):
             price = int(clearing.price[bus])
             share_nano = split_of_hold(wh, price, market.hold_prices(interval, connection))
