@@ -22,6 +22,7 @@ from node.cli import (
     market_coupled,
     market_history,
     market_prices,
+    market_reputation,
     market_rights,
     market_watch,
 )
@@ -58,6 +59,7 @@ for command in (
     market_history.history,
     market_history.proof,
     market_history.verify,
+    market_reputation.reputation,
     market_coupled.block,
     market_coupled.flexible,
     market_coupled.ev,

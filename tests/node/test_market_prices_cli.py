@@ -13,6 +13,7 @@ from runtime.pallets.authorities.proposals import DecideOnMarket
 from runtime.pallets.trading.decisions import ReleaseCongestionRent, SetParameters, SetTariffs
 from runtime.pallets.trading.parameters import MarketParameters
 from runtime.pallets.trading.price_parts import BusPrice, PriceReport, PriceSource
+from runtime.pallets.trading.reputation import Reputation, Scores, Surcharge
 from runtime.pallets.trading.tariffs import (
     Earmarked,
     EdgeTariff,
@@ -133,3 +134,24 @@ async def test_amounts_that_are_none_are_refused(amount: str) -> None:
     result = await CliRunner().invoke(authority.group, arguments)
 
     assert result.exit_code == 2
+
+
+async def test_a_reputation_is_told_with_what_it_costs() -> None:
+    known = Reputation(3, 2_000, 700, 0, 0, 5, 5, 0, (Surcharge(3, 1_300_000),))
+    scores = Scores(350_000, 10**6, 990_000, 1_300_000, known, 0)
+    FakeLink.answers["Trading_reputation"] = codec(Scores | None).encode(scores)
+
+    table = (await market("reputation", "--connection", "3")).output
+    found = json.loads((await market("reputation", "--connection", "3", "-o", "json")).output)
+
+    assert "kept 35.0 %" in table
+    assert "deviations count 1.30 times" in table
+    assert found["delivered_wh"] == 700
+
+
+async def test_a_connection_that_is_not_there_has_no_reputation() -> None:
+    FakeLink.answers["Trading_reputation"] = codec(Scores | None).encode(None)
+
+    result = await market("reputation", "--connection", "3")
+
+    assert "There is no connection 3" in str(result.exception)

@@ -88,6 +88,7 @@ from runtime.pallets.trading.records import (
     Totals,
     order_id_of,
 )
+from runtime.pallets.trading.reputation import Reputations, with_surcharge
 from runtime.pallets.trading.rights import Rights
 from runtime.pallets.trading.settlement import ZonePrices
 from runtime.pallets.trading.tariffs import NetworkTariffs, genesis_tariffs
@@ -110,6 +111,7 @@ class Trading(
     NetworkTariffs,
     LocationalPrices,
     History,
+    Reputations,
     Audit,
     Pallet[Config],
 ):
@@ -444,7 +446,7 @@ class Trading(
 
     def hold_prices(self, interval: int, number: int) -> ZonePrices:
         """Prices by which a connection keeps collateral for an interval."""
-        return zone_prices_at(self, interval)
+        return with_surcharge(self, interval, number, zone_prices_at(self, interval))
 
     def release(self, account: AccountId, amount_nano: int) -> None:
         """Give back collateral."""

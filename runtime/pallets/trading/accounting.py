@@ -31,6 +31,7 @@ from runtime.pallets.trading.records import (
     SettlementLine,
     SettlementRecord,
 )
+from runtime.pallets.trading.reputation import note_settlement
 from runtime.pallets.trading.settlement import Delivery, Position, Zone, settle
 from runtime.pallets.trading.statements import lines_of, with_figures, with_record
 from runtime.pallets.trading.tariffs import earmark
@@ -111,6 +112,7 @@ def settle_interval(market: "Trading", interval: int) -> None:
     record = with_figures(traded, settled, metered, deliveries)
     keep(market, interval, record, lines)
     keep_deals(market, interval, deals, settled, deliveries)
+    note_settlement(market, lines)
     market.record_balance(interval, metered)
     market.deposit_event(IntervalSettled(interval, record))
 

@@ -24,6 +24,7 @@ from runtime.pallets.trading.parameters import parameters_at
 from runtime.pallets.trading.payments import net_amounts, pay
 from runtime.pallets.trading.provenance import plus, settle_pairs
 from runtime.pallets.trading.records import SettlementLine, SettlementRecord
+from runtime.pallets.trading.reputation import note_correction
 from runtime.pallets.trading.settlement import Delivery, Position, Zone, settle
 from runtime.pallets.trading.statements import lines_of, with_figures, with_record
 
@@ -71,6 +72,7 @@ def settle_again(market: "Trading", interval: int) -> None:
     totals = with_record(with_record(market.totals.get(), record, -1), revised)
     market.totals.set(replace(totals, times_corrected=totals.times_corrected + 1))
     keep_deals(market, interval, deals, settled, deliveries)
+    note_correction(market, lines, new_lines)
     market.record_balance(interval, metered)
     market.deposit_event(IntervalSettledAgain(interval, revised))
 

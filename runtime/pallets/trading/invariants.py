@@ -15,6 +15,7 @@ from runtime.pallets.trading.orders import INTERVALS_STORED_MAX, hold_of, positi
 from runtime.pallets.trading.parameters import check_parameter_changes
 from runtime.pallets.trading.price_parts import check_price_parts
 from runtime.pallets.trading.records import NO_BOOK, Book, Holding, Side
+from runtime.pallets.trading.reputation import check_reputations
 from runtime.pallets.trading.rights_invariants import check_delivered, check_rights
 from runtime.pallets.trading.settlement import Position, deviation_prices
 from runtime.pallets.trading.tariffs import check_tariffs
@@ -66,6 +67,7 @@ def check_market(market: "Trading") -> None:
     check_parameter_changes(market)
     check_tariffs(market)
     check_days(market)
+    check_reputations(market)
     check_price_parts(market, stored)
 
 

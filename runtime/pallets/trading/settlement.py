@@ -13,7 +13,7 @@ The rules and their reasons: docs/settlement.md.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from runtime.pallets.trading.deals import Deal, DealResults, deliver
@@ -52,6 +52,10 @@ class ZonePrices:
 
     is_dual: bool = False
     """Deviations cost the bound that is worse for them, whatever the others do."""
+
+    def with_bounds(self, price_max: int, price_min: int) -> "ZonePrices":
+        """The same with other prices of deviations."""
+        return replace(self, imbalance_price_max=price_max, imbalance_price_min=price_min)
 
 
 class Position(NamedTuple):
