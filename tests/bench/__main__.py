@@ -1,6 +1,6 @@
 """All benchmarks in one run."""
 
-from tests.bench import block_import, clearing, codec, rpc, sync
+from tests.bench import block_import, clearing, codec, finality, rpc, sync
 
 
 def main() -> None:
@@ -10,6 +10,7 @@ def main() -> None:
     codec.run()
     rpc.run()
     sync.run()
+    finality.run()
 
 
 if __name__ == "__main__":
