@@ -299,6 +299,9 @@ class AlarmKind(StrEnum):
     LIVENESS = "liveness"
     """No block has become final for long."""
 
+    DISK = "disk"
+    """The disk takes no writes: the node is read-only. Raised by the node, not by the core."""
+
 
 @dataclass(frozen=True, slots=True)
 class Alarm:

@@ -166,8 +166,8 @@ class Built:
 class Committed:
     """The batch of a `Persist(is_synced=True)` is on disk (fsync returned). Exactly one each.
 
-    Told in the order of the batches. When a batch cannot be written the node stops (exit code
-    74): there is no event for it. Batches that are not synced are not answered.
+    Told in the order of the batches. When a batch cannot be written this core is told nothing
+    more: another one begins from what is stored. Batches that are not synced are not answered.
     """
 
     batch_id: int

@@ -50,6 +50,10 @@ class NodeConfig:
     checkpoint: tuple[int, bytes] | None = None
     """Height and hash of a block that the chain has to contain; before that of the chain's file."""
 
+    disk_free_min_mib: int = 128
+    """With less space the node is read-only; 0 waits for the disk to refuse a write."""
+
+    disk_period_s: float = 5.0
     keystore_path: Path | None = None
     password: str | None = None
     parent_fd: int | None = None

@@ -18,7 +18,7 @@ from typing import Protocol
 
 import plyvel
 
-from node.errors import DiskFailed, StorageLocked, StorageUnusable
+from node.errors import DiskFailed, StorageLocked, StorageUnusable, is_for_want_of_space
 
 SCHEMA = b"1"  # goes up when what is stored changes its form
 
@@ -261,8 +261,9 @@ class Database:
         except plyvel.Error as error:
             self._has_failed = True
             raise DiskFailed(
-                f"The disk refused a write to the database: {error}. Free space or check the disk, "
-                "then start the node again: what it had stored before is intact."
+                f"The disk refused a write to the database: {error}. Free space or check the disk; "
+                "what had been stored before is intact.",
+                is_for_want_of_space(error),
             ) from error
 
     def _check_schema(self, path: Path) -> None:

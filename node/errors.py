@@ -7,6 +7,9 @@ Every message says what happened, why, and what to do next. Exit codes: 0 ok, 1 
 130 interrupted.
 """
 
+import errno
+import os
+
 
 class NodeError(Exception):
     """A failure with a message for a person and an exit code for a script."""
@@ -67,6 +70,18 @@ class PortTaken(NodeError):
 
 
 class DiskFailed(NodeError):
-    """A write that must be durable was refused by the disk; the node stops rather than go on."""
+    """A write that must be durable was refused by the disk; a running node goes read-only."""
 
     exit_code = 74
+
+    def __init__(self, message: str, is_full: bool = False) -> None:
+        """`is_full`: for want of space, and not by a fault of the disk."""
+        super().__init__(message)
+        self.is_full = is_full
+
+
+def is_for_want_of_space(error: Exception) -> bool:
+    """Whether a write failed because the disk, or the quota, is full."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT))

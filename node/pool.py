@@ -138,6 +138,7 @@ class Pool:
         self._provider: dict[bytes, bytes] = {}
         self._requirers: defaultdict[bytes, dict[bytes, None]] = defaultdict(dict)
         self._bytes = {"ready": 0, "future": 0}
+        self._closed: str | None = None
         self._banned: OrderedDict[bytes, int] = OrderedDict()
         self._senders: defaultdict[bytes, int] = defaultdict(int)
         self._watchers: defaultdict[bytes, list[Callable[[Status], None]]] = defaultdict(list)
@@ -161,6 +162,8 @@ class Pool:
 
     def submit(self, extrinsic: bytes) -> bytes:
         """Take an extrinsic in and return its hash. Raises `PoolError`; then nothing changed."""
+        if self._closed is not None:
+            raise ImmediatelyDropped(self._closed)
         digest = self._hash_of(extrinsic)
         if digest in self._ready or digest in self._future:
             raise AlreadyImported(f"The pool already holds extrinsic 0x{digest.hex()}.")
@@ -183,6 +186,10 @@ class Pool:
         self._order += 1
         self._insert(self._entry(digest, extrinsic, validity, self._order))
         return digest
+
+    def close(self, reason: str) -> None:
+        """Take nothing in any more; whoever tries is told why."""
+        self._closed = reason
 
     def contains(self, digest: bytes) -> bool:
         """Whether the extrinsic of this hash waits here."""

@@ -14,7 +14,7 @@ error says what to do. Nothing is half done, since only atomic batches change th
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TypeVar, cast
 
@@ -22,6 +22,7 @@ import trio
 
 from consensus import effects
 from consensus.core import Core
+from consensus.effects import AlarmKind
 from consensus.grandpa.vote_graph import BlockRef
 from consensus.ports import ConsensusConfig
 from node.chain import Chain, extrinsic_hash
@@ -30,10 +31,11 @@ from node.checks import NativeChecks
 from node.clock import Clock, SystemClock
 from node.config import NodeConfig
 from node.database import Database
+from node.disk import DiskWatch
 from node.dret_port import DretAdapter
 from node.duties import Duties
 from node.engine import Engine, Notifications
-from node.errors import ConfigInvalid, NodeError, PortTaken, StorageUnusable
+from node.errors import ConfigInvalid, DiskFailed, NodeError, PortTaken, StorageUnusable
 from node.file_limit import raise_file_limit
 from node.heads import Heads
 from node.kernels import prepare_kernels
@@ -94,6 +96,8 @@ class NodeParts:
     engine: Engine
     server: Server
     metrics: MetricsServer
+    instruments: Instruments
+    disk: DiskWatch
     prometheus_port: int | None = None
 
 
@@ -115,12 +119,34 @@ async def run_node(
     clock = SystemClock(config.wall_clock_offset_ms)
     if config.sync == "warp":
         await _warp(config, spec, clock)
-    database = Database.open(config.base_path / "db")
-    try:
-        await _run(_build(config, spec, clock, database), task_status)
-    finally:
-        database.close()
-        log.info("The database is closed")
+    is_again, started = True, _Once(task_status)
+    while is_again:
+        database = Database.open(config.base_path / "db")
+        try:
+            parts = _build(config, spec, clock, database)
+            is_again = await _run(parts, started)
+        finally:
+            database.close()
+            log.info("The database is closed")
+        # On the same ports again, also when the system chose them.
+        config = replace(
+            config,
+            port=parts.network.port,
+            rpc_port=parts.server.port,
+            prometheus_port=parts.prometheus_port,
+        )
+
+
+class _Once:
+    """Tells that the node runs, the first time it does."""
+
+    def __init__(self, task_status: trio.TaskStatus[NodeParts]) -> None:
+        self._task_status: trio.TaskStatus[NodeParts] | None = task_status
+
+    def __call__(self, parts: NodeParts) -> None:
+        if self._task_status is not None:
+            self._task_status.started(parts)
+            self._task_status = None
 
 
 async def _warp(config: NodeConfig, spec: ChainSpec, clock: Clock) -> None:
@@ -208,11 +234,15 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
         network.counters,
         {"name": config.name, "version": NODE_VERSION, "chain": spec.id},
     )
-    return NodeParts(config, spec, chain, pool, network, wire, engine, server, metrics)
+    disk = DiskWatch(config.base_path, config.disk_free_min_mib, config.disk_period_s)
+    return NodeParts(
+        config, spec, chain, pool, network, wire, engine, server, metrics, instruments, disk
+    )
 
 
-async def _run(parts: NodeParts, task_status: trio.TaskStatus[NodeParts]) -> None:
-    config = parts.config
+async def _run(parts: NodeParts, started: _Once) -> bool:
+    """Run until told to stop; True when the disk takes writes again and all is to be built anew."""
+    config, is_again = parts.config, False
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stop_on_signal, nursery.cancel_scope)
@@ -220,24 +250,49 @@ async def _run(parts: NodeParts, task_status: trio.TaskStatus[NodeParts]) -> Non
                 nursery.start_soon(stop_with_parent, config.parent_fd, nursery.cancel_scope)
             # Ports first: a node that cannot have them should not begin to author.
             await nursery.start(parts.server.run)
-            await nursery.start(parts.network.run)
-            await nursery.start(parts.engine.run)
-            nursery.start_soon(parts.wire.pump, parts.engine)
             if config.prometheus_port is not None:
                 parts.prometheus_port = await nursery.start(
                     parts.metrics.run, config.prometheus_address, config.prometheus_port
                 )
+            failure = await _take_part(parts, started)
+            reason = f"This node is read-only: {failure}"
+            parts.pool.close(reason)
+            parts.instruments.alarm(effects.Alarm(AlarmKind.DISK, reason))
+            started(parts)
+            await parts.disk.until_writable(failure)
+            log.info("The disk takes writes again: the node goes on from what is stored")
+            is_again = True
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise _cause(group, config) from group
+    return is_again
+
+
+async def _take_part(parts: NodeParts, started: _Once) -> DiskFailed:
+    """Take part in the network until the disk refuses a write; says what it refused."""
+    failure: DiskFailed | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            parts.disk.check()
+            nursery.start_soon(parts.disk.watch)
+            await nursery.start(parts.network.run)
+            await nursery.start(parts.engine.run)
+            nursery.start_soon(parts.wire.pump, parts.engine)
             log.info(
                 "%s runs: RPC %d, p2p %d, best #%d, finalized #%d",
-                config.name,
+                parts.config.name,
                 parts.server.port,
                 parts.network.port,
                 parts.chain.best.number,
                 parts.chain.finalized.number,
             )
-            task_status.started(parts)
+            started(parts)
     except BaseExceptionGroup as group:
-        raise _cause(group, config) from group
+        failure = _first(group, DiskFailed)
+        if failure is None:
+            raise
+    assert failure is not None, "it only ends by a failure"
+    return failure
 
 
 # --- building -------------------------------------------------------------------------------------

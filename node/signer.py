@@ -14,7 +14,7 @@ from pathlib import Path
 from consensus.effects import Sign, SignKind
 from consensus.events import Signed
 from consensus.ports import SignerMark
-from node.errors import DiskFailed, StorageUnusable
+from node.errors import DiskFailed, StorageUnusable, is_for_want_of_space
 from node.keystore import Keystore, write_private
 from runtime.primitives.grandpa import SignedMessage
 
@@ -112,7 +112,8 @@ class Signer:
         except OSError as error:
             raise DiskFailed(
                 f"The signing state {self._path} cannot be written: {error}. No vote was given "
-                "out. Free space on the disk and start the node again."
+                "out. Free space or check the disk.",
+                is_for_want_of_space(error),
             ) from error
 
     def _load(self) -> dict[bytes, _Mark]:
