@@ -51,6 +51,7 @@ from consensus.events import (
 from consensus.fork_choice import BlockTree, TreeBlock
 from consensus.grandpa.context import Surroundings
 from consensus.grandpa.gossip import HEARTBEAT_MS, Gossip
+from consensus.grandpa.tally import RoundTally
 from consensus.grandpa.vote_graph import BlockRef
 from consensus.grandpa.voter import Voter
 from consensus.outbox import Outbox
@@ -172,6 +173,11 @@ class Core:
             self._clock.offset_ms(self._out.now_ms, self._out.wall_ms),
             self._is_disputed,
         )
+
+    @property
+    def rounds(self) -> tuple[RoundTally, ...]:
+        """The rounds of GRANDPA that this voter takes part in, latest first."""
+        return self._voter.rounds
 
     def _dispatch(self, event: Event) -> None:
         match event:

@@ -14,6 +14,8 @@ from pathlib import Path
 LOG_BYTES_MAX = 32 << 20  # some weeks of a node at level info
 LOGS_KEPT = 3  # beside the current one: what a file may take of a disk is bounded
 
+TARGETS_MAX = 64  # named in filters at run time: Python never forgets a logger
+
 LEVELS = {
     "error": logging.ERROR,
     "warn": logging.WARNING,
@@ -69,9 +71,58 @@ def configure_logging(filters: str, log_format: str, log_file: Path | None) -> N
     logging.raiseExceptions = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
+    FILTERS.begin(filters)
+
+
+class _Filters:
+    """Which targets log from which level on; can be changed while the process runs."""
+
+    def __init__(self) -> None:
+        self._at_start = ""
+        self._named: set[str] = set()
+
+    def begin(self, filters: str) -> None:
+        """Take the filters of the start. Raises ValueError naming the part that is wrong."""
+        parsed = parse_filters(filters)
+        self._at_start = filters
+        self._clear()
+        self._apply(parsed)
+
+    def add(self, filters: str) -> None:
+        """Change some targets. Raises ValueError; then nothing has changed."""
+        parsed = parse_filters(filters)
+        named = self._named | {target for target, _ in parsed}
+        if len(named) > TARGETS_MAX:
+            raise ValueError(f"log filters of {len(named)} targets, at most {TARGETS_MAX}")
+        self._apply(parsed)
+
+    def reset(self) -> None:
+        """Go back to the filters of the start."""
+        self._clear()
+        self._apply(parse_filters(self._at_start))
+
+    def _clear(self) -> None:
+        for target in self._named:
+            logging.getLogger(target).setLevel(logging.NOTSET)
+        self._named.clear()
+        logging.getLogger().setLevel(logging.INFO)
+
+    def _apply(self, parsed: list[tuple[str, int]]) -> None:
+        for target, level in parsed:
+            logging.getLogger(target or None).setLevel(level)
+            if target:
+                self._named.add(target)
+
+
+FILTERS = _Filters()
+
+
+def parse_filters(filters: str) -> list[tuple[str, int]]:
+    """Targets and levels; the empty target is all. Raises ValueError naming the wrong part."""
+    parsed: list[tuple[str, int]] = []
     for part in filter(None, (piece.strip() for piece in filters.split(","))):
         target, _, level = part.rpartition("=")
         if level not in LEVELS:
             raise ValueError(f"log filter {part!r}: level must be one of {', '.join(LEVELS)}")
-        logging.getLogger(target or None).setLevel(LEVELS[level])
+        parsed.append((target, LEVELS[level]))
+    return parsed

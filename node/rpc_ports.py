@@ -6,6 +6,8 @@ Only here do the node's own errors become those the RPC server knows.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from consensus.core import Core
+from consensus.grandpa.tally import RoundTally
 from node import pool as pools
 from node.chain import Chain, ProofTooLong, UnknownBlock
 from node.chain_spec import ChainSpec
@@ -13,13 +15,16 @@ from node.dry_run import dry_run
 from node.errors import StorageUnusable
 from node.heads import Heads
 from node.keystore import Keystore
+from node.log import FILTERS
 from node.pool import Pool, PoolError, Status
 from node.state_store import StateDiscarded, StateView
 from p2p.network import Network
+from p2p.ports import AddressInvalid
 from rpc import ports
 from rpc.ports import Json, Refusal, SubmissionRefused, TransactionStatus, Unsubscribe
 from runtime.frame.executive import ApiError
 from runtime.primitives.block import Header
+from runtime.primitives.crypto import ss58_encode
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import DecodeError
 from runtime.primitives.session import SessionKeys, prove_ownership
@@ -33,9 +38,10 @@ _REFUSALS = {reason.code: reason for reason in Refusal}
 class ChainAdapter:
     """`rpc.ports.ChainPort` over the chain."""
 
-    def __init__(self, chain: Chain, heads: Heads) -> None:
+    def __init__(self, chain: Chain, heads: Heads, core: Core) -> None:
         self._chain = chain
         self._heads = heads
+        self._core = core
 
     def genesis_hash(self) -> Hash:
         """Hash of block 0."""
@@ -85,9 +91,26 @@ class ChainAdapter:
             raise ports.PortError(str(error)) from error
         return proof.encode() if proof is not None else None
 
+    def finality_rounds(self) -> ports.FinalityRounds | None:
+        """Whose votes the rounds of GRANDPA wait for."""
+        rounds = [_round_votes(tally) for tally in self._core.rounds]
+        if not rounds:
+            return None
+        return ports.FinalityRounds(self._core.status.set_id, rounds[0], rounds[1:])
+
     def subscribe(self, listener: ports.ChainListener) -> Unsubscribe:
         """Follow imports and finalizations."""
         return self._heads.subscribe(listener)
+
+
+def _round_votes(tally: RoundTally) -> ports.RoundVotes:
+    return ports.RoundVotes(
+        tally.number,
+        tally.voters,
+        tally.threshold,
+        [ss58_encode(key) for key in tally.missing_prevotes],
+        [ss58_encode(key) for key in tally.missing_precommits],
+    )
 
 
 class StateAdapter:
@@ -312,6 +335,8 @@ class SystemAdapter:
     chain_heads: Chain
     network: "NetworkView"
     sync_target: Callable[[], int]
+    is_syncing: Callable[[], bool]
+    """Whether consensus catches up with the chain, which peers' words alone do not tell."""
 
     def name(self) -> str:
         """Name of the implementation."""
@@ -335,9 +360,8 @@ class SystemAdapter:
 
     def health(self) -> ports.Health:
         """Peers and whether the node catches up."""
-        behind = self.sync_target() - self.chain_heads.best.number
         return ports.Health(
-            len(self.network.peers()), behind > SYNCING_BEHIND, self.network.should_have_peers
+            len(self.network.peers()), self.is_syncing(), self.network.should_have_peers
         )
 
     def sync_state(self) -> ports.SyncState:
@@ -361,8 +385,28 @@ class SystemAdapter:
         """Addresses with the peer id."""
         return self.network.listen_addresses()
 
+    def reserved_peers(self) -> Sequence[str]:
+        """Peers that are always connected."""
+        return self.network.reserved()
 
-SYNCING_BEHIND = 5  # blocks behind the best peer; fewer is the ordinary lag of the tip
+    def add_reserved_peer(self, address: str) -> None:
+        """Keep a peer connected."""
+        self.network.reserve(address)
+
+    def remove_reserved_peer(self, peer_id: str) -> None:
+        """Treat a peer like all others again."""
+        self.network.release(peer_id)
+
+    def add_log_filter(self, directives: str) -> None:
+        """Log more or less of some targets."""
+        try:
+            FILTERS.add(directives)
+        except ValueError as error:
+            raise ports.PortError(str(error)) from error
+
+    def reset_log_filter(self) -> None:
+        """Log as at the start."""
+        FILTERS.reset()
 
 
 class NetworkView:
@@ -383,6 +427,24 @@ class NetworkView:
             )
             for peer in self._network.peers()
         ]
+
+    def reserved(self) -> Sequence[str]:
+        """Peers that are always connected."""
+        return self._network.reserved_peers()
+
+    def reserve(self, address: str) -> None:
+        """Keep a peer connected."""
+        try:
+            self._network.reserve(address)
+        except AddressInvalid as error:
+            raise ports.PortError(str(error)) from error
+
+    def release(self, peer_id: str) -> None:
+        """Treat a peer like all others again."""
+        try:
+            self._network.release(peer_id)
+        except AddressInvalid as error:
+            raise ports.PortError(str(error)) from error
 
     def peer_id(self) -> str:
         """Our own id."""

@@ -209,7 +209,7 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
     server = Server(
         _rpc_config(config),
         ports.Node(
-            chain=ChainAdapter(chain, heads),
+            chain=ChainAdapter(chain, heads, engine.core),
             state=StateAdapter(chain),
             pool=PoolAdapter(chain, pool, wire.pass_on),
             system=SystemAdapter(
@@ -220,6 +220,7 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
                 chain,
                 view,
                 sync_target,
+                lambda: engine.core.status.is_major_syncing,
             ),
             keys=KeysAdapter(keystore),
             dret=DretAdapter(chain, pool, config.name, config.is_validator, view, market),

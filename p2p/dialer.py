@@ -78,6 +78,22 @@ class Dialer:
             known.address = address
         self.wake()
 
+    def reserve(self, address: PeerAddress) -> None:
+        """Dial a peer whatever slots are free, at once and again and again."""
+        known = self._targets.get(address.peer)
+        if known is None:
+            self.add(address, is_reserved=True)
+            return
+        known.address, known.is_reserved, known.is_configured = address, True, True
+        known.due_at, known.failures = trio.current_time(), 0
+        self.wake()
+
+    def release(self, peer: PeerId) -> None:
+        """Dial a peer as one that others told us."""
+        target = self._targets.get(peer)
+        if target is not None:
+            target.is_reserved = target.is_configured = False
+
     def wake(self) -> None:
         """Something changed: a link ended, a slot is free, a peer is allowed again."""
         self._wake.set()

@@ -30,6 +30,7 @@ from p2p.identity import (
     PeerAddress,
     PeerId,
     parse_address,
+    parse_peer_id,
     peer_bytes_of,
     peer_text,
 )
@@ -56,6 +57,7 @@ EVENTS_MAX = 256  # a few seconds of a busy network; more would only delay what 
 RESTART_PAUSE_S = 1.0
 IDENTIFY_TRIES_MAX, IDENTIFY_PAUSE_S = 10, 0.1  # libp2p does not tell when identify is done
 DIAL_PATIENCE_S = 3.0  # the peer waits longer for our status
+RESERVED_ADDED_MAX = 16  # by the operator while we run; the host has room for their links
 STRANGERS_MAX = 1_024  # peers of other chains that the log has told of
 GENESIS = re.compile("[0-9a-f]{64}")  # in the name of a protocol
 
@@ -139,9 +141,9 @@ class Network:
         self._own = peer_bytes_of(config.seed)
         self.peer_id = peer_text(self._own)
         self.port = config.port
-        self._reserved = tuple(map(parse_address, config.reserved))
+        self._reserved = {address.peer: address for address in map(parse_address, config.reserved)}
+        self._reserved_max = len(self._reserved) + RESERVED_ADDED_MAX
         self._bootnodes = tuple(map(parse_address, config.bootnodes))
-        self._reserved_ids = frozenset(address.peer for address in self._reserved)
         self._notify_protocol, self._sync_protocol = messages.protocol_ids(config.genesis_hash)
         self._counts: Counter[str] = Counter()
         self._server = RequestServer(provider, self._counts)
@@ -157,7 +159,7 @@ class Network:
         self._to_events, self.events = trio.open_memory_channel[NetworkEvent](EVENTS_MAX)
         self._unsent: list[NetworkEvent] = []
         self._running: _Running | None = None
-        self._reputations = Reputations(self._reserved_ids, trio.current_time)
+        self._reputations = Reputations(self._reserved, trio.current_time)
         self._book = AddressBook(self._own)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -251,6 +253,27 @@ class Network:
 
     # --- what the node may look at
 
+    def reserved_peers(self) -> list[str]:
+        """Ids of the peers that are always connected."""
+        return [peer_text(peer) for peer in self._reserved]
+
+    def reserve(self, text: str) -> None:
+        """Keep a peer connected and never ban it, until we end. Raises `AddressInvalid`."""
+        address = parse_address(text)
+        if address.peer == self._own:
+            raise AddressInvalid(f"{text} is our own address")
+        if address.peer not in self._reserved and len(self._reserved) >= self._reserved_max:
+            raise AddressInvalid(f"{len(self._reserved)} peers are reserved, no more can be")
+        self._reserved[address.peer] = address
+        if self._running is not None:
+            self._running.dialer.reserve(address)
+
+    def release(self, peer_id: str) -> None:
+        """Treat a reserved peer like all others; its link stays. Raises `AddressInvalid`."""
+        peer = parse_peer_id(peer_id)
+        if self._reserved.pop(peer, None) is not None and self._running is not None:
+            self._running.dialer.release(peer)
+
     def peers(self) -> list[PeerInfo]:
         """The connected peers."""
         return [
@@ -293,14 +316,14 @@ class Network:
             # The port once chosen is kept: peers know it.
             listen=(config.listen_address, self.port),
             protocols=(self._notify_protocol, self._sync_protocol),
-            links_max=config.in_peers + config.out_peers + 2 * len(self._reserved_ids),
+            links_max=config.in_peers + config.out_peers + 2 * self._reserved_max,
             admit=self._refusal,
             on_link=self._talk_inbound,
         )
 
     def _new_dialer(self) -> Dialer:
         dialer = Dialer(self._own, self._dial, self._may_dial, self._rng)
-        for address in self._reserved:
+        for address in self._reserved.values():
             dialer.add(address, is_reserved=True)
         for address in self._bootnodes:
             dialer.add(address)
@@ -315,13 +338,13 @@ class Network:
             return "denied"
         if self._reputations.is_banned(peer):
             return "banned"
-        if not is_inbound or peer in self._reserved_ids:
+        if not is_inbound or peer in self._reserved:
             return None
         others = [
             link.remote_ip
             for link in self._links
             # A peer that dials again replaces its own link, which takes no second slot.
-            if link.is_inbound and link.peer not in self._reserved_ids and link.peer != peer
+            if link.is_inbound and link.peer not in self._reserved and link.peer != peer
         ]
         return self._slots.refusal(others, remote_ip)
 

@@ -12,7 +12,7 @@ Source: Substrate's sc-network, peer_store.
 
 import ipaddress
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from p2p.identity import PeerAddress, PeerId
@@ -47,8 +47,10 @@ class _Standing:
 class Reputations:
     """The standing of peers, by id."""
 
-    def __init__(self, reserved: Iterable[PeerId], clock: Callable[[], float]) -> None:
-        self._reserved = frozenset(reserved)
+    def __init__(self, reserved: Container[PeerId], clock: Callable[[], float]) -> None:
+        self._reserved = reserved
+        """Never banned; it may change."""
+
         self._clock = clock
         self._standings: dict[PeerId, _Standing] = {}
 

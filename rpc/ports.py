@@ -124,6 +124,26 @@ ChainEvent: TypeAlias = BlockImported | BestChanged | BlocksFinalized
 ChainListener: TypeAlias = Callable[[ChainEvent], None]
 
 
+@dataclass(frozen=True, slots=True)
+class RoundVotes:
+    """A round of GRANDPA: whose votes are missing, by their addresses."""
+
+    number: int
+    voters: int
+    threshold: int
+    missing_prevotes: Sequence[str]
+    missing_precommits: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class FinalityRounds:
+    """The round under way, and earlier ones that are still kept, latest first."""
+
+    set_id: int
+    best: RoundVotes
+    background: Sequence[RoundVotes]
+
+
 class ChainPort(Protocol):
     """Headers, bodies and heads."""
 
@@ -167,6 +187,10 @@ class ChainPort(Protocol):
 
         Raises `PortError` when it cannot be given.
         """
+        ...
+
+    def finality_rounds(self) -> "FinalityRounds | None":
+        """The rounds of GRANDPA; None on a node that does not take part in them."""
         ...
 
     def subscribe(self, listener: ChainListener) -> Unsubscribe:
@@ -379,6 +403,26 @@ class SystemPort(Protocol):
 
     def local_listen_addresses(self) -> Sequence[str]:
         """Multiaddresses with the peer id at their end."""
+        ...
+
+    def reserved_peers(self) -> Sequence[str]:
+        """Peer ids of those that are always connected."""
+        ...
+
+    def add_reserved_peer(self, address: str) -> None:
+        """Keep a peer connected from now on, until the node ends. Raises `PortError`."""
+        ...
+
+    def remove_reserved_peer(self, peer_id: str) -> None:
+        """Treat a peer like all others again. Raises `PortError`."""
+        ...
+
+    def add_log_filter(self, directives: str) -> None:
+        """Log more or less of some targets (`debug`, `p2p=debug,rpc=warn`). Raises `PortError`."""
+        ...
+
+    def reset_log_filter(self) -> None:
+        """Log as the node was told at its start."""
         ...
 
 

@@ -78,9 +78,19 @@ _STARTED = words("started")
 
 _INTERVALS = listed(record({"from": NUMBER, "to": NUMBER, "reason": TEXT}))
 _SIGNED: Schema = {"type": "integer"}
+_STAGE = record({"currentWeight": NUMBER, "missing": listed(TEXT)})
 
 COMPONENTS: Mapping[str, Schema] = {
     "MarketMessage": market_schema.MESSAGE,
+    "RoundState": record(
+        {
+            "round": NUMBER,
+            "totalWeight": NUMBER,
+            "thresholdWeight": NUMBER,
+            "prevotes": _STAGE,
+            "precommits": _STAGE,
+        }
+    ),
     "Bill": record(
         {
             "account": TEXT,
@@ -233,6 +243,11 @@ RESULTS: Mapping[str, Schema] = {
     "system_localPeerId": TEXT,
     "system_localListenAddresses": listed(TEXT),
     "system_peers": listed(ref("PeerInfo")),
+    "system_reservedPeers": listed(TEXT),
+    "system_addReservedPeer": NULL,
+    "system_removeReservedPeer": NULL,
+    "system_addLogFilter": NULL,
+    "system_resetLogFilter": NULL,
     "system_accountNextIndex": NUMBER,
     "system_dryRun": HEX,
     "chain_getBlockHash": either(maybe(HASH), listed(maybe(HASH))),
@@ -267,6 +282,9 @@ RESULTS: Mapping[str, Schema] = {
     "author_rotateKeysWithOwner": record({"keys": HEX, "proof": HEX}),
     "payment_queryInfo": ref("DispatchInfo"),
     "payment_queryFeeDetails": ref("FeeDetails"),
+    "grandpa_roundState": record(
+        {"setId": NUMBER, "best": ref("RoundState"), "background": listed(ref("RoundState"))}
+    ),
     "grandpa_proveFinality": maybe(HEX),
     "grandpa_subscribeJustifications": HEX,
     "chainHead_v1_follow": ref("FollowEvent"),

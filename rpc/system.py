@@ -1,13 +1,12 @@
-"""`system_*`: the node itself.
+"""`system_*`: the node itself."""
 
-Left out: reserved peers and log filters.
-"""
-
-from rpc.methods import method
-from rpc.params import Account, BlockHash, HexBytes, to_hex
-from rpc.ports import Json, Node
+from rpc.jsonrpc import RpcError
+from rpc.methods import invalid_params, method
+from rpc.params import Account, BlockHash, HexBytes, Text, to_hex
+from rpc.ports import Json, Node, PortError
 from rpc.state import answer
 
+MALFORMED_PEER = 2002  # polkadot-sdk's code
 KNOWN_CHAIN_TYPES = ("Development", "Local", "Live")
 
 
@@ -89,6 +88,49 @@ def peers(node: Node) -> Json:
         }
         for peer in node.system.peers()
     ]
+
+
+@method("system_reservedPeers")
+def reserved_peers(node: Node) -> Json:
+    """Peers that are always kept connected."""
+    return node.system.reserved_peers()
+
+
+@method("system_addReservedPeer", unsafe=True)
+def add_reserved_peer(node: Node, peer: Text) -> Json:
+    """Keep a peer connected: its multiaddress with its peer id."""
+    try:
+        node.system.add_reserved_peer(peer)
+    except PortError as error:
+        raise RpcError(MALFORMED_PEER, str(error)) from None
+    return None
+
+
+@method("system_removeReservedPeer", unsafe=True)
+def remove_reserved_peer(node: Node, peer_id: Text) -> Json:
+    """Treat a peer like all others again."""
+    try:
+        node.system.remove_reserved_peer(peer_id)
+    except PortError as error:
+        raise RpcError(MALFORMED_PEER, str(error)) from None
+    return None
+
+
+@method("system_addLogFilter", unsafe=True)
+def add_log_filter(node: Node, directives: Text) -> Json:
+    """Log more or less of some targets, until the filter is reset or the node ends."""
+    try:
+        node.system.add_log_filter(directives)
+    except PortError as error:
+        raise invalid_params(str(error)) from None
+    return None
+
+
+@method("system_resetLogFilter", unsafe=True)
+def reset_log_filter(node: Node) -> Json:
+    """Log as the node was told at its start."""
+    node.system.reset_log_filter()
+    return None
 
 
 @method("system_accountNextIndex", aliases=("account_nextIndex",))

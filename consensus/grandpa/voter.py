@@ -37,6 +37,7 @@ from consensus.grandpa.records import (
 )
 from consensus.grandpa.round import VOTES_PER_VOTER_MAX, Imported, RoundState
 from consensus.grandpa.rules import prevote_target
+from consensus.grandpa.tally import RoundTally, tally_of
 from consensus.grandpa.vote_graph import PRECOMMIT, PREVOTE, BlockRef
 from consensus.grandpa.voter_set import VoterSet
 from consensus.ports import SignerMark
@@ -184,6 +185,13 @@ class Voter:
         """How many have prevoted and precommitted in this round."""
         votes = (self._round.voted(PREVOTE), self._round.voted(PRECOMMIT))
         return votes[0].bit_count(), votes[1].bit_count()
+
+    @property
+    def rounds(self) -> tuple[RoundTally, ...]:
+        """This round and the ones before it that are kept, latest first; none while we observe."""
+        if not self._is_tracking:
+            return ()
+        return tuple(tally_of(each) for each in (self._round, *reversed(self._completed)))
 
     # --- what peers say
 

@@ -17,6 +17,7 @@ from hypercorn.config import Config
 from hypercorn.trio import serve
 
 from consensus import effects
+from consensus.core import Core
 from node.heads import Heads
 from node.pool import Pool
 from node.rpc_ports import ChainAdapter, NetworkView, StateAdapter, SystemAdapter
@@ -42,6 +43,12 @@ class NoNetwork:
         return []
 
 
+class NoVoter:
+    """Consensus of a node that only observes."""
+
+    rounds = ()
+
+
 class NoPool:
     """A pool that `Heads` tells of blocks."""
 
@@ -53,7 +60,7 @@ async def serve_node(ready: Callable[[int], None]) -> None:
         bench.import_block()
         heads = Heads(bench.chain, cast(Pool, NoPool()))
         node = Node(
-            ChainAdapter(bench.chain, heads),
+            ChainAdapter(bench.chain, heads, cast(Core, NoVoter())),
             StateAdapter(bench.chain),
             FakePool(),
             SystemAdapter(
@@ -64,6 +71,7 @@ async def serve_node(ready: Callable[[int], None]) -> None:
                 bench.chain,
                 cast(NetworkView, NoNetwork()),
                 lambda: bench.chain.best.number,
+                lambda: False,
             ),
             FakeKeys(),
             FakeDret(),

@@ -3,15 +3,28 @@
 import json
 from typing import Any
 
+import pytest
+
 from rpc.market_schema import MESSAGE
 from runtime.primitives.crypto import KeyPair, Scheme, ss58_encode
-from tests.live.network import LIVE, Devnet, eventually, run_dret
+from runtime.primitives.hashing import twox_128
+from runtime.state.trie import verify_proof
+from tests.live.network import (
+    LIVE,
+    VALIDATORS,
+    Devnet,
+    RpcFailed,
+    eventually,
+    grandpa_key,
+    run_dret,
+)
 from tests.support.json_schema import problems
 
 pytestmark = LIVE
 
 PAYEE = ss58_encode(KeyPair.from_suri("//Payee of dret tx", Scheme.SR25519).public)
 REFUSED_BY_POOL, CALL_FAILED = 5, 6
+STATES_KEPT = 256
 
 
 def at(devnet: Devnet, name: str) -> tuple[str, ...]:
@@ -108,3 +121,43 @@ def test_the_market_feed_of_a_running_network_fits_its_schema(devnet: Devnet) ->
             assert block["number"] == height
         assert message["best"]["number"] == height
     assert messages[-1]["finalized"]["number"] > messages[0]["finalized"]["number"]
+
+
+def test_the_state_of_finality_and_the_log_are_open_to_the_operator(devnet: Devnet) -> None:
+    state = devnet.ask("alice", "grandpa_roundState")
+    with pytest.raises(RpcFailed) as observer:
+        devnet.ask("sunny-street", "grandpa_roundState")
+    reserved = devnet.ask("alice", "system_reservedPeers")
+    devnet.ask("alice", "system_addLogFilter", "p2p=debug")
+    devnet.ask("alice", "system_resetLogFilter")
+
+    assert state["best"]["totalWeight"] == 4 and state["best"]["thresholdWeight"] == 3
+    voters = {ss58_encode(grandpa_key(name)) for name in VALIDATORS}
+    assert set(state["best"]["precommits"]["missing"]) <= voters
+    assert observer.value.code == 1
+    assert len(reserved) == len(set(reserved)) <= 5
+    assert devnet.ask("alice", "system_health")["isSyncing"] is False
+
+
+def test_every_one_of_the_last_256_states_proves_what_is_and_what_is_not_there(
+    devnet: Devnet,
+) -> None:
+    last = devnet.finalized_number("bob")
+    present = "0x" + (twox_128(b"Timestamp") + twox_128(b"Now")).hex()
+    absent = present[:-2] + "00"
+
+    for number in range(max(0, last - STATES_KEPT + 2), last + 1):
+        block = devnet.hash_at("bob", number)
+        header = devnet.ask("bob", "chain_getHeader", block)
+        answer = devnet.ask("bob", "state_getReadProof", [present, absent], block)
+        items = [bytes.fromhex(item[2:]) for item in answer["proof"]]
+        root = bytes.fromhex(header["stateRoot"][2:])
+        keys = [bytes.fromhex(key[2:]) for key in (present, absent)]
+        proven = verify_proof(root, items, keys)
+        stored = devnet.ask("bob", "state_getStorage", present, block)
+
+        assert answer["at"] == block
+        found = proven[keys[0]]
+        assert (found is None) == (stored is None)
+        assert found is None or "0x" + found.hex() == stored
+        assert proven[keys[1]] is None

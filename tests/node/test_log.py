@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node.log import configure_logging
+from node.log import FILTERS, configure_logging
 
 PEERS_WORDS = "refused: busy\n2026-01-01 00:00:00.000 INFO node: all is well \x1b[2J\x9b"
 
@@ -77,3 +77,32 @@ def test_a_full_file_is_begun_anew_and_the_latest_are_kept(
     assert [file.name for file in files] == ["log", "log.1", "log.2", "log.3"]
     assert all(file.stat().st_size <= 1_000 for file in files)
     assert "Line 99 of" in files[0].read_text()
+
+
+def levels(*targets: str) -> list[int]:
+    return [logging.getLogger(target).getEffectiveLevel() for target in targets]
+
+
+def test_filters_change_while_the_process_runs_and_go_back_to_those_of_the_start(
+    tmp_path: Path,
+) -> None:
+    configure_logging("warn,p2p=debug", "text", tmp_path / "log")
+
+    FILTERS.add("rpc=debug,p2p=error")
+    assert levels("", "p2p", "rpc") == [logging.WARNING, logging.ERROR, logging.DEBUG]
+    FILTERS.add("info")
+    assert levels("", "rpc") == [logging.INFO, logging.DEBUG]
+    FILTERS.reset()
+
+    assert levels("", "p2p", "rpc") == [logging.WARNING, logging.DEBUG, logging.WARNING]
+
+
+def test_a_wrong_filter_changes_nothing_and_targets_are_bounded(tmp_path: Path) -> None:
+    configure_logging("", "text", tmp_path / "log")
+
+    with pytest.raises(ValueError, match="'p2p=loud': level must be one of error, warn"):
+        FILTERS.add("rpc=debug,p2p=loud")
+    with pytest.raises(ValueError, match="65 targets, at most 64"):
+        FILTERS.add(",".join(f"target{number}=debug" for number in range(65)))
+
+    assert levels("rpc", "p2p", "target0") == [logging.INFO] * 3

@@ -192,3 +192,38 @@ async def test_the_end_of_a_session_that_the_peer_dialled_is_followed_by_a_pause
         await trio.sleep(5.0)
 
     assert world.times() == [pytest.approx(10.5, abs=0.11)]
+
+
+async def test_a_peer_that_becomes_reserved_is_dialled_at_once_and_often(
+    autojump_clock: MockClock,
+) -> None:
+    world = World()
+    world.dialer.add(at(OTHERS[0]), is_configured=False)
+
+    async with world.running():
+        await trio.sleep(1_000.0)
+        before = len(world.dials)
+        world.dialer.reserve(at(OTHERS[0]))
+        await trio.sleep(0.01)
+        at_once = len(world.dials)
+        await trio.sleep(1_000.0)
+
+    assert before == FAILURES_TOLD_MAX
+    assert at_once == before + 1
+    assert len(world.dials) > at_once + 50
+
+
+async def test_a_peer_that_is_no_longer_reserved_is_given_up_as_others_are(
+    autojump_clock: MockClock,
+) -> None:
+    world = World()
+    world.dialer.reserve(at(OTHERS[0]))
+
+    async with world.running():
+        await trio.sleep(500.0)
+        world.dialer.release(OTHERS[0])
+        await trio.sleep(100.0)
+        count = len(world.dials)
+        await trio.sleep(2_000.0)
+
+    assert len(world.dials) == count

@@ -8,9 +8,15 @@ import trio
 
 from p2p.frames import frame
 from p2p.host import HostStream
-from p2p.identity import peer_text
+from p2p.identity import peer_id_of, peer_text
 from p2p.messages import NOTIFICATION_BYTES_MAX, Ping, Pong, Transactions, protocol_ids
-from p2p.network import MessageReceived, Network, PeerConnected, PeerDisconnected
+from p2p.network import (
+    RESERVED_ADDED_MAX,
+    MessageReceived,
+    Network,
+    PeerConnected,
+    PeerDisconnected,
+)
 from p2p.ports import AddressInvalid, ListenError, PeerError
 from p2p.session import Timing
 from runtime.primitives.scale import encode_compact
@@ -27,6 +33,7 @@ from tests.p2p.nets import (
     next_event,
     peer_of,
     rogue,
+    seed,
     until,
 )
 
@@ -220,6 +227,40 @@ async def test_an_address_of_another_machine_is_an_error_at_the_start() -> None:
 async def test_a_malformed_reserved_address_is_refused() -> None:
     with pytest.raises(AddressInvalid, match="expected /ip4/HOST"):
         make_network(1, "/ip4/127.0.0.1/tcp/1")
+
+
+async def test_a_peer_reserved_while_we_run_is_met_and_never_banned(nursery: trio.Nursery) -> None:
+    one, other = make_network(1), make_network(2)
+    await run(nursery, one)
+    await run(nursery, other)
+    (address,) = other.listen_addresses()
+
+    one.reserve(address)
+    await connected(one, other)
+    (peer,) = one.peers()
+    one.report(peer.peer, -1_000_000, "a test")
+
+    assert one.peers() == [peer]
+    assert one.reserved_peers() == [other.peer_id]
+    one.release(other.peer_id)
+    one.release(other.peer_id)
+    assert one.reserved_peers() == []
+
+
+async def test_reserving_is_bounded_and_refuses_what_is_no_peer() -> None:
+    one = make_network(1)
+    ids = [peer_id_of(seed(number)) for number in range(2, RESERVED_ADDED_MAX + 3)]
+
+    for peer_id in ids[:-1]:
+        one.reserve(f"/ip4/127.0.0.1/tcp/1/p2p/{peer_id}")
+    one.reserve(f"/ip4/127.0.0.1/tcp/2/p2p/{ids[0]}")  # the same one, somewhere else
+
+    with pytest.raises(AddressInvalid, match="16 peers are reserved"):
+        one.reserve(f"/ip4/127.0.0.1/tcp/1/p2p/{ids[-1]}")
+    with pytest.raises(AddressInvalid, match="our own"):
+        one.reserve(f"/ip4/127.0.0.1/tcp/1/p2p/{one.peer_id}")
+    with pytest.raises(AddressInvalid, match="peer id"):
+        one.release("nobody")
 
 
 # --- other chains

@@ -17,6 +17,7 @@ from rpc.ports import (
     CallFailed,
     ChainEvent,
     ChainListener,
+    FinalityRounds,
     Head,
     Health,
     Json,
@@ -24,6 +25,7 @@ from rpc.ports import (
     PeerInfo,
     PortError,
     Refusal,
+    RoundVotes,
     RuntimeVersion,
     StateUnavailable,
     StatusListener,
@@ -104,6 +106,8 @@ class FakeChain:
         self.pruned: set[bytes] = set()
         self.listeners: list[ChainListener] = []
         self.justifications: dict[bytes, bytes] = {}
+        votes = RoundVotes(7, 4, 3, ["Dave"], ["Charlie", "Dave"])
+        self.rounds: FinalityRounds | None = FinalityRounds(2, votes, [])
 
     def grow(
         self,
@@ -206,6 +210,9 @@ class FakeChain:
 
     async def justification(self, at: bytes) -> bytes | None:
         return self.justifications.get(at)
+
+    def finality_rounds(self) -> FinalityRounds | None:
+        return self.rounds
 
     def subscribe(self, listener: ChainListener) -> Unsubscribe:
         self.listeners.append(listener)
@@ -340,6 +347,8 @@ class FakeSystem:
     def __init__(self, chain: FakeChain) -> None:
         self.chain_port = chain
         self.state = Health(peers=3, is_syncing=False, should_have_peers=True)
+        self.reserved: list[str] = []
+        self.filters: list[str] = []
 
     def name(self) -> str:
         return "DRET Node"
@@ -375,6 +384,27 @@ class FakeSystem:
 
     def local_listen_addresses(self) -> Sequence[str]:
         return ["/ip4/127.0.0.1/tcp/30333/p2p/12D3KooW"]
+
+    def reserved_peers(self) -> Sequence[str]:
+        return self.reserved
+
+    def add_reserved_peer(self, address: str) -> None:
+        if not address.startswith("/"):
+            raise PortError(f"address {address!r}")
+        self.reserved.append(address.rpartition("/")[2])
+
+    def remove_reserved_peer(self, peer_id: str) -> None:
+        if "/" in peer_id:
+            raise PortError(f"peer id {peer_id!r}")
+        self.reserved = [peer for peer in self.reserved if peer != peer_id]
+
+    def add_log_filter(self, directives: str) -> None:
+        if "loud" in directives:
+            raise PortError(f"log filter {directives!r}")
+        self.filters.append(directives)
+
+    def reset_log_filter(self) -> None:
+        self.filters.clear()
 
 
 class FakeKeys:

@@ -50,3 +50,23 @@ async def test_the_chain_specification_in_the_new_names(server: Running) -> None
         assert await client.call("chainSpec_v1_properties") == await client.call(
             "system_properties"
         )
+
+
+async def test_the_state_of_the_round_names_the_voters_it_waits_for(server: Running) -> None:
+    async with server.websocket() as client:
+        assert await client.call("grandpa_roundState") == {
+            "setId": 2,
+            "best": {
+                "round": 7,
+                "totalWeight": 4,
+                "thresholdWeight": 3,
+                "prevotes": {"currentWeight": 3, "missing": ["Dave"]},
+                "precommits": {"currentWeight": 2, "missing": ["Charlie", "Dave"]},
+            },
+            "background": [],
+        }
+        server.node.chain.rounds = None
+        assert await client.error("grandpa_roundState") == {
+            "code": 1,
+            "message": "GRANDPA RPC endpoint not ready",
+        }

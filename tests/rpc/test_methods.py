@@ -410,6 +410,25 @@ class TestSystem:
         for name in ("system_dryRun", "system_dryRunAt"):
             assert await result(server, name, "0x10aabbccdd") == "0x0000"
 
+    async def test_reserved_peers_are_listed_added_and_removed(self, server: Running) -> None:
+        address = "/ip4/127.0.0.1/tcp/30333/p2p/12D3KooWA"
+
+        assert await result(server, "system_addReservedPeer", address) is None
+        assert await result(server, "system_reservedPeers") == ["12D3KooWA"]
+        wrong = await error(server, "system_addReservedPeer", "12D3KooWA")
+        assert (wrong["code"], wrong["message"]) == (2002, "address '12D3KooWA'")
+        assert (await error(server, "system_removeReservedPeer", address))["code"] == 2002
+        assert await result(server, "system_removeReservedPeer", "12D3KooWA") is None
+        assert await result(server, "system_reservedPeers") == []
+
+    async def test_log_filters_are_added_and_reset(self, server: Running) -> None:
+        assert await result(server, "system_addLogFilter", "p2p=debug") is None
+        assert server.node.system.filters == ["p2p=debug"]
+        wrong = await error(server, "system_addLogFilter", "p2p=loud")
+        assert (wrong["code"], wrong["data"]) == (-32602, "log filter 'p2p=loud'")
+        assert await result(server, "system_resetLogFilter") is None
+        assert server.node.system.filters == []
+
     async def test_dret_status_is_the_nodes_own_object(self, server: Running) -> None:
         server.node.dret.answer = lambda: {"best": 7, "market": {"intervals_settled": 3}}
 

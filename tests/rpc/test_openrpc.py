@@ -103,6 +103,9 @@ def calls(server: Running) -> dict[str, list[Any]]:
     needed: dict[str, list[Any]] = {
         "system_accountNextIndex": [ALICE_ADDRESS],
         "system_dryRun": [XT],
+        "system_addReservedPeer": ["/ip4/127.0.0.1/tcp/1/p2p/12D3KooW"],
+        "system_removeReservedPeer": ["12D3KooW"],
+        "system_addLogFilter": ["p2p=debug"],
         "chain_getBlockHash": [[0, 1, 99]],
         "state_getStorage": [key],
         "state_getStorageHash": [key],

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from consensus.grandpa.round import Imported, Round, RoundState
+from consensus.grandpa.tally import tally_of
 from consensus.grandpa.vote_graph import PRECOMMIT, PREVOTE, BlockRef
 from consensus.grandpa.voter_set import VoterSet
 from tests.oracles.grandpa_reference import ReferenceState, Vote, ancestors, reference_state
@@ -205,3 +206,17 @@ def test_a_settled_vote_for_a_block_that_is_gone_counts_for_the_base_alone() -> 
     assert round_.weight(tree.refs[0].hash, PREVOTE) == 3
     assert round_.weight(tree.refs[1].hash, PREVOTE) == 2
     assert round_.state.ghost == tree.refs[0]
+
+
+def test_the_tally_of_a_round_names_who_has_not_voted() -> None:
+    tree = Tree([0, 0])
+    round_ = new_round(4, tree)
+    for voter in (0, 2, 3):
+        cast(round_, tree, PREVOTE, (voter, 1))
+    cast(round_, tree, PRECOMMIT, (2, 1))
+
+    tally = tally_of(round_)
+
+    assert (tally.number, tally.voters, tally.threshold) == (1, 4, 3)
+    assert tally.missing_prevotes == (bytes([2]) * 32,)
+    assert tally.missing_precommits == tuple(bytes([n]) * 32 for n in (1, 2, 4))
