@@ -8,6 +8,7 @@ not asked for larger books. CPU time of the clearing alone, without making the p
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from time import process_time
 from typing import NamedTuple
@@ -62,14 +63,16 @@ def peer(python: str, market: str, instance: Instance) -> Run | None:
         "isbid": orders.isbid.tolist(),
     }
     try:
-        done = subprocess.run(
-            [python, "-W", "ignore", str(SCRIPT)],
-            input=json.dumps(book),
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=True,
-        )
+        with tempfile.TemporaryDirectory(prefix="dret-bench-") as folder:  # one writes a log
+            done = subprocess.run(
+                [python, "-W", "ignore", str(SCRIPT)],
+                input=json.dumps(book),
+                capture_output=True,
+                text=True,
+                timeout=LIMIT_S,
+                check=True,
+                cwd=folder,
+            )
     except subprocess.TimeoutExpired:
         return None
     except subprocess.CalledProcessError as failed:
@@ -103,4 +106,4 @@ def main(python: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(str(Path(sys.argv[1]).absolute()))
