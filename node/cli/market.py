@@ -21,6 +21,7 @@ from node.cli import (
     market_contracts,
     market_coupled,
     market_history,
+    market_orders,
     market_prices,
     market_reputation,
     market_rights,
@@ -44,12 +45,18 @@ class BookError(click.ClickException):
 
 @click.group()
 def group() -> None:
-    """The market: prices, bills, where energy comes from, the pool, contracts, corrections; clear
-    a book from a file.
+    """The market: orders, prices, bills, where energy comes from, the pool, contracts,
+    corrections; clear a book from a file.
     """
 
 
 for command in (
+    market_orders.order,
+    market_orders.curve,
+    market_orders.replace,
+    market_orders.revise,
+    market_orders.cancel,
+    market_orders.orders,
     market_chain.bill,
     market_chain.pool,
     market_chain.correct,

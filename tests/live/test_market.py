@@ -25,7 +25,7 @@ from tests.live.sdk import (
 
 pytestmark = LIVE
 
-RETAIL = 300_000
+RETAIL, FEED_IN = 300_000, 20_000
 
 
 def test_a_household_is_connected_by_its_own_and_the_operators_call(
@@ -91,9 +91,11 @@ def test_a_reading_is_accepted_free_of_charge_and_settled(
     assert (line["import_wh"], line["export_wh"], line["method"]) == (420, 0, 0)
 
 
-def test_a_bid_is_taken_back(client: Any, household: Household) -> None:
+def test_an_order_is_taken_back(client: Any, household: Household) -> None:
     interval, owner = interval_now(client) + 40, household.owner
-    receipt = succeed(client, owner, place_order(household.connection, interval))
+    # Nobody bids as much, however far ahead the others quote.
+    order = place_order(household.connection, interval, side="Offer", price_micro=RETAIL - 1)
+    receipt = succeed(client, owner, order)
     (placed,) = attributes(receipt.triggered_events, "Trading.OrderPlaced")
     held = client.query("Trading", "Holdings", [interval, household.connection]).value["held_nano"]
 
@@ -104,6 +106,36 @@ def test_a_bid_is_taken_back(client: Any, household: Household) -> None:
     holding = client.query("Trading", "Holdings", [interval, household.connection]).value
     assert holding["held_nano"] == 0 < held
     assert holding["orders"] == []
+
+
+def test_a_market_order_becomes_a_curve_in_one_call_and_a_step_another_order(
+    client: Any, household: Household
+) -> None:
+    # Nobody has quoted it yet; later, nobody bids as much as these steps ask.
+    interval, owner = interval_now(client) + 96, household.owner
+    place = {"connection": household.connection, "interval": interval}
+    curve = [{"side": "Offer", "price_micro": RETAIL - n, "quantity_wh": 10} for n in range(8)]
+
+    sale = {**place, "side": "Offer", "quantity_wh": 100}
+    receipt = succeed(client, owner, ("Trading", "place_market_order", sale))
+    (first,) = attributes(receipt.triggered_events, "Trading.OrderPlaced")
+    # To this SDK a bounded vector of today's Substrate is a structure with one field.
+    revision = {**place, "net_wh": 0, "orders": [curve]}
+    receipt = succeed(client, owner, ("Trading", "replace_orders", revision))
+    (cancelled,) = attributes(receipt.triggered_events, "Trading.OrderCancelled")
+    steps = attributes(receipt.triggered_events, "Trading.OrderPlaced")
+    order_id = steps[0]["order_id"]
+    change = {"order_id": order_id, "left_wh": 10, "price_micro": RETAIL, "quantity_wh": 30}
+    receipt = succeed(client, owner, ("Trading", "replace_order", change))
+
+    assert first["price_micro"] == FEED_IN
+    assert cancelled == {"order_id": first["order_id"], "quantity_wh": 100}
+    assert [step["price_micro"] for step in steps] == [RETAIL - n for n in range(8)]
+    holding = client.query("Trading", "Holdings", [interval, household.connection]).value
+    quantities = [order["quantity_wh"] for order in holding["orders"]]
+    assert quantities == [10] * 7 + [30]
+    assert holding["held_nano"] == 10 * sum(range(1, 8))  # what buying it back could cost more
+    assert holding["calls"] == 3
 
 
 def test_the_trader_sells_for_the_supplier_at_bus_0(client: Any) -> None:
