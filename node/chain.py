@@ -218,6 +218,10 @@ class Chain:
             return None
         return BlockRef(data[NUMBER_BYTES:], int.from_bytes(data[:NUMBER_BYTES], "big"))
 
+    def handoff_at(self, number: int) -> Hash | None:
+        """The final block of this height, when it hands over: also one without the blocks below."""
+        return self._database.get(Column.HANDOFF, _number_key(number))
+
     def handoffs_after(self, number: int) -> Iterator[Hash]:
         """The final blocks above a height that hand over to other voters, by rising number."""
         for _, block_hash in self._database.items(Column.HANDOFF, start=_number_key(number + 1)):
@@ -351,7 +355,7 @@ class Chain:
     def _handoff_proof(self, runtime: Runtime, state: StateView) -> bytes | None:
         """The proof of finality that a state waits for, if we have it."""
         number = runtime.open_handoff(Overlay(state))
-        block_hash = None if number is None else self.finalized_hash(number)
+        block_hash = None if number is None else self.handoff_at(number)
         return None if block_hash is None else self.justification(block_hash)
 
     # --- writing ------------------------------------------------------------------------------

@@ -163,6 +163,7 @@ class _Repair:
         batch.put(Column.HEADER, genesis_hash, self._genesis.encode())
         batch.put(Column.BODY, genesis_hash, BODY.encode([]))
         batch.put(Column.NUMBER, bytes(NUMBER_BYTES), genesis_hash)
+        batch.delete(Column.META, b"handoffs")  # found anew among the proofs when it is opened
         batch.put(Column.META, b"genesis", genesis_hash)
         batch.put(Column.META, b"finalized", block_hash)
         batch.put(Column.META, b"best", block_hash)

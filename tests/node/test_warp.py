@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from consensus import aura
+from consensus import aura, effects
 from consensus.grandpa.vote_graph import BlockRef
 from consensus.warp import BadWarpProof, WarpPosition, WarpProof, follow
 from node import warp as warping
@@ -190,6 +190,13 @@ class Forgetful(SyncServer):
         return items[:1] if self.parts == 2 else items
 
 
+class Headless(SyncServer):
+    """Gives no old blocks but the one that is asked for alone."""
+
+    def blocks(self, request: BlockRequest) -> list[BlockData]:
+        return super().blocks(request) if request.blocks_max == 1 else []
+
+
 class Counting(SyncServer):
     """Counts what it is asked for."""
 
@@ -341,6 +348,37 @@ async def test_a_node_that_has_blocks_goes_on_from_them(
             assert node.chain.finalized.number == source.chain.finalized.number
 
     assert honest.parts == parts
+
+
+async def test_an_author_that_warped_past_a_handoff_can_prove_it(
+    tmp_path: Path, config: NodeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warping, "WORTH_BLOCKS", 1)
+    chain = SealedChain(tmp_path / "source", SPEC)
+    handoff = chain.add([chain.rotate("Alice", "Alice-1")])
+    while aura.scheduled_change_of(handoff) is None:
+        handoff = chain.add()
+    # Its child was made before it was final, and is itself made final by the next voters.
+    above = chain.add()
+    chain.finalize(header=handoff)
+    chain.finalize(header=above)
+    server = Headless(chain.chain)
+
+    async with served(server) as peers, running(config, peers) as node:
+        assert node.chain.finalized.number == handoff.number + 1
+        assert node.chain.gap is not None
+        data = SyncServer(node.chain).warp_proof(handoff.hash())
+        slot = (aura.slot_of(above) or 0) + 1
+        time_ms = slot * chain.slot_ms
+        build = effects.Build(
+            slot, above.hash(), above.number + 1, aura.pre_digest(slot), time_ms, 1
+        )
+        built = node.chain.build(build, iter(()), lambda _: None, lambda: 0)
+
+    chain.close()
+    assert built.header is not None, built.reason
+    assert len(built.extrinsics) == 2  # the time, and the proof of the handoff
+    assert data is not None and len(WarpProof.decode(data).proofs) == 1
 
 
 async def test_a_past_without_the_checkpoint_is_found_out_when_the_gap_is_filled(

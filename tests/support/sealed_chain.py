@@ -116,9 +116,10 @@ class SealedChain:
         ]
         return Justification(number, Commit(block_hash, number, votes), [])
 
-    def finalize(self, is_kept: bool = False) -> Header:
-        """Make the best block final."""
-        chain, header = self.chain, self.chain.best
+    def finalize(self, is_kept: bool = False, header: Header | None = None) -> Header:
+        """Make a block of the best chain final, the best one by default."""
+        chain = self.chain
+        header = chain.best if header is None else header
         proof = self.prove(header)
         heights = range(chain.finalized.number + 1, header.number + 1)
         route = tuple(filter(None, map(chain.hash_at, heights)))
