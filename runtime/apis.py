@@ -53,7 +53,7 @@ API_DOCS = {
     "AuraApi": ("Who authors blocks, and when.",),
     "BlockBuilder": ("Building a block, extrinsic by extrinsic.",),
     "Core": ("What every runtime can do: execute blocks, and tell its version.",),
-    "GrandpaApi": ("Who votes on finality.",),
+    "GrandpaApi": ("Who votes on finality, and evidence against voters.",),
     "Metadata": ("What the runtime is made of, for clients.",),
     "SessionKeys": ("The keys of validators.",),
     "TaggedTransactionQueue": ("Judging extrinsics for the pool.",),
@@ -236,6 +236,16 @@ class RuntimeApis:
         if told is not None and told > _moment(data) + TIMESTAMP_DRIFT_MAX_MS:
             errors[TIMESTAMP_INHERENT] = TOO_FAR_IN_FUTURE
         return CheckInherentsResult(not errors, False, InherentData(errors))
+
+    # --- keys
+
+    @api("SessionKeys_generate_session_keys")
+    def generate_session_keys(self, overlay: Overlay, seed: bytes | None) -> bytes:
+        """Always refused: a call of a runtime API reaches no keystore.
+
+        A node draws and stores session keys by its method `author_rotateKeys`.
+        """
+        raise ApiError("no keystore is associated with this call; use author_rotateKeys")
 
     # --- extrinsics and accounts
 

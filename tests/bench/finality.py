@@ -39,7 +39,11 @@ def delays(url: str, blocks: int) -> list[float]:
 def show(title: str, found: list[float], targets: dict[str, float]) -> None:
     """Print the figures, and which targets they meet."""
     print(f"\n{title}, {len(found)} blocks")
-    figures = {"median": median(found), "p99": quantiles(found, n=100, method="inclusive")[98], "most": max(found)}
+    figures = {
+        "median": median(found),
+        "p99": quantiles(found, n=100, method="inclusive")[98],
+        "most": max(found),
+    }
     for name, slots in figures.items():
         target = targets.get(name)
         verdict = (

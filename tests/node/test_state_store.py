@@ -252,3 +252,29 @@ def test_states_are_read_from_disk_when_the_cache_of_nodes_is_tiny(
 
     assert list(view.keys(b"")) == sorted(b"a%d" % n for n in range(40))
     assert [view.get(b"a%d" % n) for n in range(40)] == [b"%d" % n for n in range(40)]
+
+
+def test_each_of_the_last_256_states_proves_what_is_and_what_is_not_there(
+    database: Database,
+) -> None:
+    kept, keys = 256, [b"a", b"b7", b"nothing"]
+    store, start = begin(database, {b"a": b"0", **{b"b%d" % n: LONG for n in range(20)}}, kept)
+
+    views = grow(
+        store,
+        database,
+        start,
+        *({b"a": b"%d" % n, b"b7": LONG if n % 3 else None} for n in range(1, 300)),
+    )
+
+    assert store.oldest == 299 - kept + 1
+    for number in range(store.oldest, 300):
+        root = views[number - 1].root
+        proof = store.at_finalized(number, root).proof(keys)
+        assert verify_proof(root, proof, keys) == {
+            b"a": b"%d" % number,
+            b"b7": LONG if number % 3 else None,
+            b"nothing": None,
+        }
+    with pytest.raises(StateDiscarded):
+        store.at_finalized(store.oldest - 1, views[store.oldest - 2].root).proof(keys)

@@ -79,6 +79,7 @@ from runtime.pallets.authorities.events import (
     UpgradeScheduled,
     Voted,
 )
+from runtime.pallets.authorities.key_ownership import EvidenceApis
 from runtime.pallets.authorities.offences import (
     BadProof,
     OffenceKind,
@@ -112,7 +113,7 @@ from runtime.pallets.authorities.proposals import (
     is_urgent,
 )
 from runtime.pallets.authorities.records import Candidate, Overview, Upgrade, ValidatorView
-from runtime.pallets.session import Session
+from runtime.pallets.session import Session, SetRecord
 from runtime.pallets.system import account_from_text
 from runtime.primitives.block import Header
 from runtime.primitives.crypto import Scheme, verify
@@ -191,7 +192,7 @@ def tag_vote_report(proof: bytes) -> bytes:
     return b"vote" + EquivocationProof.decode(proof).equivocation.identity
 
 
-class Authorities(Pallet[Config]):
+class Authorities(EvidenceApis, Pallet[Config]):
     members: StorageValue[Accounts]
     """Who decides; each runs a validator."""
 
@@ -421,6 +422,10 @@ class Authorities(Pallet[Config]):
             [(open_id, self._proposal(open_id)) for open_id in self.open_proposals.get()],
             self.upgrade.get(),
         )
+
+    def kept_set(self, set_id: SetId) -> SetRecord | None:
+        """A set of validators that is still in the state."""
+        return self.config.session.sets[set_id]
 
     def check_invariants(self) -> None:
         """Members are distinct and no candidates; open proposals are stored, no others."""

@@ -1,7 +1,12 @@
 """The voters of finality."""
 
+import pytest
+
+from runtime.pallets.authorities.key_ownership import KeyOwnership
 from runtime.pallets.grandpa import Live
 from runtime.primitives.crypto import Scheme
+from runtime.primitives.grandpa import EquivocatedVote, EquivocationProof, PrevoteEquivocation
+from runtime.runtime import ApiError
 from tests.support import MemoryChain, build_runtime, new_runtime
 from tests.support.accounts import pair_named
 from tests.support.runtimes import VALIDATORS
@@ -32,3 +37,34 @@ def test_the_node_reads_voters_and_set_id() -> None:
 
     assert len(chain.runtime.grandpa_authorities(chain.overlay())) == 4
     assert chain.runtime.grandpa_set_id(chain.overlay()) == 0
+
+
+def test_whose_key_it_was_is_told_for_each_kept_set() -> None:
+    chain = MemoryChain.new(new_runtime())
+    name = "GrandpaApi_generate_key_ownership_proof"
+    bob, stranger = (pair_named(name, Scheme.ED25519).public for name in ("Bob", "Ferdie"))
+
+    def asked(set_id: int, key: bytes) -> bytes:
+        data = set_id.to_bytes(8, "little") + key
+        return chain.runtime.call_api(chain.overlay(), name, data)
+
+    proof = KeyOwnership(0, pair_named("Bob").public).encode()
+    assert asked(0, bob) == b"\x01" + bytes([len(proof) << 2]) + proof
+    assert asked(0, stranger) == b"\x00"
+    assert asked(1, bob) == b"\x00"
+
+
+def test_reports_are_not_handed_in_by_a_call_of_the_runtime_api() -> None:
+    chain = MemoryChain.new(new_runtime())
+    vote = EquivocatedVote(bytes(32), 1, bytes(64))
+    evidence = EquivocationProof(0, PrevoteEquivocation(1, bytes(32), vote, vote)).encode()
+    name = "GrandpaApi_submit_report_equivocation_unsigned_extrinsic"
+
+    assert chain.runtime.call_api(chain.overlay(), name, evidence + b"\x00") == b"\x00"
+
+
+def test_session_keys_are_not_generated_without_a_keystore() -> None:
+    chain = MemoryChain.new(new_runtime())
+
+    with pytest.raises(ApiError, match="use author_rotateKeys"):
+        chain.runtime.call_api(chain.overlay(), "SessionKeys_generate_session_keys", b"\x00")
