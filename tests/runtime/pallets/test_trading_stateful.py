@@ -1,15 +1,24 @@
 """Whatever happens, the invariants hold after every block: a machine of random actions."""
 
 import os
+from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
+from runtime.frame.declaration import declaration_of
+from runtime.pallets.trading import Trading
 from runtime.pallets.trading.contract_records import ContractTerms, PriceRule, Shape
 from runtime.pallets.trading.records import Terms
 from runtime.pallets.trading.right_records import Preferences, RightOffer
@@ -29,6 +38,9 @@ from tests.runtime.pallets.zone import (
     Zone,
 )
 
+STEPS_LEAST = 10_000
+STEPS_EACH = 50
+EXAMPLES = STEPS_LEAST // STEPS_EACH * 5 // 4  # an eighth of them end early
 FEW = os.environ.get("DRET_EXAMPLES") == "few"
 NUMBERS = st.integers(0, 5)
 AHEAD = st.integers(2, 4)
@@ -63,6 +75,9 @@ class Market(RuleBasedStateMachine):
 
     zone: Zone
     ms: int
+    steps: ClassVar[int] = 0
+    done: ClassVar[set[str]] = set()
+    """Calls that succeeded at least once."""
 
     @initialize(poor=st.booleans(), lossy=st.booleans(), cap=st.sampled_from((40, 400, 4_000)))
     def begin(self, poor: bool, lossy: bool, cap: int) -> None:
@@ -80,7 +95,20 @@ class Market(RuleBasedStateMachine):
             contracts=[CONTRACT, CONTRACT | {"seller": 3, "buyer": 4, "is_firm": True}, SHARE],
         )
         self.ms = K0 * INTERVAL_MS
+        for call in declaration_of(Trading).calls:
+            setattr(self.zone.trading, call.name, self.noted(call.name))
         self.zone.block(K0)
+
+    def noted(self, name: str) -> Callable[..., object]:
+        """A call of the pallet that is noted when it succeeds."""
+        call = getattr(self.zone.trading, name)
+
+        def call_and_note(*args: object, **kwargs: object) -> object:
+            result = call(*args, **kwargs)
+            self.done.add(name)
+            return result
+
+        return call_and_note
 
     @property
     def interval(self) -> int:
@@ -152,6 +180,18 @@ class Market(RuleBasedStateMachine):
             owner = zone.owner[entry.order.connection]
             zone.tries(lambda: zone.trading.cancel_coupled(owner, entry.order_id))
 
+    @rule(
+        number=NUMBERS,
+        ahead=AHEAD,
+        curve=st.lists(st.tuples(SIDES, PRICES, st.integers(10, 800)), max_size=8),
+    )
+    def order_a_curve(self, number: int, ahead: int, curve: list[tuple[Side, int, int]]) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        owner, orders = zone.owner[number], tuple(Terms(*terms) for terms in curve)
+        interval = self.interval + ahead
+        zone.tries(lambda: zone.trading.place_orders(owner, number, interval, orders))
+
     @rule(number=NUMBERS, ahead=AHEAD, side=SIDES, wh=st.integers(10, 800))
     def order_at_the_market(self, number: int, ahead: int, side: Side, wh: int) -> None:
         zone = self.zone
@@ -210,8 +250,14 @@ class Market(RuleBasedStateMachine):
         owner = zone.owner[number]
         zone.tries(lambda: zone.trading.choose_pool(owner, number, is_member=is_member))
 
-    @rule(seller=st.integers(1, 5), buyer=st.integers(1, 5), wh=st.integers(1, 200), ahead=AHEAD)
-    def agree(self, seller: int, buyer: int, wh: int, ahead: int) -> None:
+    @rule(
+        seller=st.integers(1, 5),
+        buyer=st.integers(1, 5),
+        wh=st.integers(1, 200),
+        ahead=AHEAD,
+        second_thoughts=st.sampled_from((False, False, False, True)),
+    )
+    def agree(self, seller: int, buyer: int, wh: int, ahead: int, *, second_thoughts: bool) -> None:
         zone = self.zone
         zone.at(0, self.ms)
         first = zone.trading.schedule.get().opened + ahead
@@ -231,6 +277,8 @@ class Market(RuleBasedStateMachine):
         )
         number = zone.trading.next_contract_id.get()
         zone.tries(lambda: zone.trading.propose_contract(zone.owner[seller], terms))
+        if second_thoughts:
+            zone.tries(lambda: zone.trading.withdraw_contract(zone.owner[buyer], number))
         zone.tries(lambda: zone.trading.countersign_contract(zone.owner[buyer], number))
 
     @rule(number=st.integers(0, 5), party=st.integers(1, 5))
@@ -303,10 +351,23 @@ class Market(RuleBasedStateMachine):
 
     @invariant()
     def holds(self) -> None:
+        Market.steps += 1
         self.zone.check()
 
 
-TestMarket = pytest.mark.slow(Market.TestCase)
-TestMarket.settings = settings(
-    max_examples=10 if FEW else 100, stateful_step_count=50, deadline=None, derandomize=True
-)
+@pytest.mark.slow
+def test_every_call_keeps_the_invariants_in_ten_thousand_steps() -> None:
+    Market.steps, Market.done = 0, set()
+    examples = 10 if FEW else EXAMPLES
+
+    run_state_machine_as_test(
+        Market,
+        settings=settings(
+            max_examples=examples, stateful_step_count=STEPS_EACH, deadline=None, derandomize=True
+        ),
+    )
+
+    if not FEW:
+        calls = {call.name for call in declaration_of(Trading).calls}
+        assert Market.steps >= STEPS_LEAST
+        assert sorted(calls - Market.done) == [], "calls that never succeeded: give them a rule"
