@@ -1,7 +1,7 @@
 """What homes of a scenario wish of those they trade with, and what they add for green energy.
 
 A third likes the sun and what is near, a sixth likes its neighbour, the others say nothing, so that
-the chain serves them from nearby. One in eight adds a premium, of 10 000 to 40 000 micro-DRT per
+the chain serves them from nearby. One in four adds a premium, of 10 000 to 40 000 micro-DRT per
 kWh. All draws follow from the number of the connection; a process that is started again declares
 the same again, which fills the budget up.
 """
@@ -12,7 +12,7 @@ from node.gateway.strategies import draw
 SOLAR = 1
 """The bit of the class."""
 
-SUN_ONE_IN, NEIGHBOUR_ONE_IN, PREMIUM_ONE_IN = 3, 6, 8
+SUN_ONE_IN, NEIGHBOUR_ONE_IN, PREMIUM_ONE_IN = 3, 6, 4
 PREMIUM_STEP_MICRO = 10_000
 PREMIUM_STEPS = 4
 BUDGET_NANO = 20_000_000_000

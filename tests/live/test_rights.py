@@ -124,5 +124,5 @@ def test_green_energy_is_bought_from_a_neighbour_who_buys_half_of_it_back(
 
 def bought_in(client: Any, interval: int, number: int) -> list[dict[str, Any]]:
     """The pairs of an interval in which a connection buys."""
-    pairs = client.query("Trading", "Pairs", [interval]).value or []
+    pairs: list[dict[str, Any]] = client.query("Trading", "Pairs", [interval]).value or []
     return [each for each in pairs if each["buyer"] == number]

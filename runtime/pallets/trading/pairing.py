@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 PAIRS_MAX = 1_024
 """Pairs of an interval; calls that would add more are mixed. Bounds what each call reads again."""
 
-PAIRING_WEIGHT = 2_000_000_000  # 2 ms: reading and writing all pairs an interval can have
+PAIRING_WEIGHT = 3_000_000_000  # 3 ms: reading and writing all pairs an interval can have
 PAIRED_ORDER_WEIGHT = 25_000_000  # 25 us: its connection's wishes, its part of the table
 
 POINTS_SCALE = 4

@@ -38,7 +38,7 @@ from runtime.pallets.trading.right_records import (
 if TYPE_CHECKING:
     from runtime.pallets.trading import Trading
 
-PAIRS_WEIGHT = 3_000_000_000  # 3 ms: all pairs an interval can have, scaled, and their premiums
+PAIRS_WEIGHT = 4_000_000_000  # 4 ms: all pairs an interval can have, scaled, and their premiums
 
 
 def settle_pairs(

@@ -52,7 +52,7 @@ from runtime.pallets.trading.transfers import make_offer, offers_of, own_connect
 if TYPE_CHECKING:
     from runtime.pallets.trading import Trading
 
-TRANSFER_WEIGHT = 2_500_000_000  # 2.5 ms: the pairs of the interval read and written, two holdings
+TRANSFER_WEIGHT = 3_500_000_000  # 3.5 ms: the pairs of the interval read and written, two holdings
 DECLARING_WEIGHT = 150_000_000  # 150 us: a connection, a record, partners looked up
 
 Pairs = Annotated[tuple[Pair, ...], MaxLen(PAIRS_MAX + 12 * CONNECTIONS_MAX)]
