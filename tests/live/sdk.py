@@ -12,7 +12,6 @@ DRT = 1_000_000_000
 BUS = 2
 WH_MAX = 5_000
 REGISTERS = (1_000, 500)  # what the meter of a household shows when it is bound
-TRIES_MAX = 3
 BLOCKS_BACK_MAX = 8  # how far back a submitted extrinsic is looked for
 
 Call = tuple[str, str, dict[str, Any]]
@@ -188,16 +187,23 @@ def settle_in(client: Any, name: str) -> Household:
 def bid_until_matched(client: Any, household: Household) -> Bid:
     """Bid the retail price for the next interval that the trader quotes, and wait for the fill."""
     quantity_wh = 300
-    for _ in range(TRIES_MAX):
-        interval = interval_now(client) + 3
-        order = place_order(household.connection, interval, quantity_wh=quantity_wh)
-        receipt = submit(client, household.owner, order)
-        if error_of(receipt) != "IntervalClosed":
-            break  # a machine that is busy may take longer than it is open
-    assert receipt.is_success, receipt.error_message
+    interval, receipt = bid_in_time(client, household, quantity_wh)
     (placed,) = attributes(receipt.triggered_events, "Trading.OrderPlaced")
     fills = eventually(lambda: fills_of(client, placed["order_id"], receipt), 30)
     return Bid(interval, quantity_wh, receipt, fills)
+
+
+def bid_in_time(
+    client: Any, household: Household, quantity_wh: int, tries: int = 3
+) -> tuple[int, Any]:
+    """A bid that was included before its gate, and its interval; a busy machine may be late."""
+    interval = interval_now(client) + 3
+    order = place_order(household.connection, interval, quantity_wh=quantity_wh)
+    receipt = submit(client, household.owner, order)
+    if error_of(receipt) == "IntervalClosed" and tries > 1:
+        return bid_in_time(client, household, quantity_wh, tries - 1)
+    assert receipt.is_success, f"{order}: {receipt.error_message}"
+    return interval, receipt
 
 
 def fills_of(client: Any, order_id: int, receipt: Any) -> list[Any]:
