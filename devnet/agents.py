@@ -22,6 +22,7 @@ import trio
 from devnet import calls
 from devnet.bank import Gateway, Payout
 from devnet.calls import BID
+from devnet.coupled_homes import session_of
 from devnet.homes import (
     CORRECT_BEHIND,
     DECIDE_AHEAD,
@@ -148,6 +149,7 @@ class Street:
         """
         self.wallet = Wallet(link)
         self._link = link
+        self._homes = homes
         self._meters = meters
         self._traders: list[HomeAgent | Trader] = [*homes]
         if trader is not None:
@@ -191,6 +193,10 @@ class Street:
             await self._pay(self._gateway, interval)
         for ahead in DECIDE_AHEAD:
             await self._decide(interval + ahead, ahead)
+        for home in self._homes:
+            session = session_of(home, interval)
+            if session is not None:
+                await self._submit(home.suri, session)
         if interval % REPORT_INTERVALS == 0:
             log.info(
                 "interval %d: %d extrinsics sent so far, %d refused",

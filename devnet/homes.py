@@ -49,7 +49,10 @@ DECIDE_AHEAD = (*reversed(REVISE_AHEAD), QUOTE_AHEAD)
 """The next gate first."""
 
 SLOTS_PER_DAY = 96
-POOL_ONLY_EVERY, MANUAL_EVERY = 5, 17
+POOL_ONLY_EVERY, MANUAL_EVERY, SESSION_EVERY = 5, 17, 6
+SESSION = range(72, 76)
+"""Quarter hours of the evening that some homes buy together (`devnet.coupled_homes`)."""
+
 QUANTITY_WH_MIN_NEGATIVE = 1_000
 """The market's least order with a limit below 0."""
 
@@ -162,10 +165,18 @@ class HomeAgent:
             standing.position_wh,
             standing.resting,
         )
+        if view.slot_of_day in SESSION and has_session(self.connection):
+            return None
         orders = self.strategy.decide(view)
         if orders is None:
             return None
         return Quote(self.connection, interval, standing.position_wh, orders)
+
+
+def has_session(connection: int) -> bool:
+    """Whether a home buys its session as a block; it is an automatic one, the third of each six."""
+    is_automatic = connection % POOL_ONLY_EVERY != 0 != connection % MANUAL_EVERY
+    return is_automatic and connection % SESSION_EVERY == 3
 
 
 def cautious_instructions(history_wh: Sequence[int]) -> list[Instruction]:

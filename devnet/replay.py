@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from devnet import calls
 from devnet.bank import Gateway, Payout
+from devnet.coupled_homes import SESSION_AHEAD, session_of
 from devnet.homes import (
     CORRECT_BEHIND,
     DECIDE_AHEAD,
@@ -261,6 +262,11 @@ class Replay:
                 for agent in deciding:
                     standing = standings.get(agent.connection, NOTHING)
                     self.send_quote(agent.suri, agent.decide(now + ahead, ahead, standing))
+        if now + SESSION_AHEAD < self.end:
+            for home in self.agents.homes:
+                session = session_of(home, now)
+                if session is not None:
+                    self.chain.submit(home.suri, session)
         read = now - READ_BEHIND
         if self.first <= read < self.end:
             for meter in self.agents.meters:
