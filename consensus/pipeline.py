@@ -248,6 +248,11 @@ class Pipeline:
         return sum(1 for c in self._candidates.values() if c.extrinsics is not None)
 
     @property
+    def body_bytes(self) -> int:
+        """Bytes of all bodies that wait."""
+        return self._body_bytes
+
+    @property
     def is_idle(self) -> bool:
         """Whether no block is executed or could be."""
         return self._executing is None and not self._ready

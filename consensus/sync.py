@@ -162,7 +162,7 @@ class Sync:
         if request.is_walk:
             self._walk.headers_answered(event.peer, blocks, seen)
         elif request.bodies_of is not None:
-            self._walk.bodies_answered(event.peer, len(blocks))
+            self._walk.bodies_answered(event.peer, request, blocks)
         elif request.want is not None:
             self._want_answered(event.peer, blocks, request.want)
 

@@ -8,7 +8,8 @@ refused before it is executed, and asked of another peer. A run that does not co
 nothing is left to execute is asked of a second peer as well.
 
 Invariant: at most `HEADERS_AHEAD_MAX` headers wait for their blocks, and at most
-`BODIES_AHEAD_MAX` bodies are here or asked for. No body is asked twice of one peer.
+`BODIES_AHEAD_MAX` bodies are here or asked for. No body is asked for twice of a peer that gave none
+or a wrong one.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from consensus.events import PeerId, Role, SyncBlock
 from consensus.fork_choice import BlockTree
 from consensus.outbox import Outbox
 from consensus.pipeline import Pipeline, Seen
-from consensus.requests import PeerHead, Requests
+from consensus.requests import Open, PeerHead, Requests
 from runtime.primitives.types import Hash
 
 MAJOR_SYNC_BLOCKS = 8  # further behind than this we walk, and do not author
@@ -25,6 +26,9 @@ HEADERS_PER_REQUEST = 128
 HEADERS_AHEAD_MAX = 512  # half of what the pipeline holds; the rest is for announces and wants
 BODIES_PER_REQUEST = 16  # of full blocks 4 MiB, which is what one answer may have
 BODIES_AHEAD_MAX = 96  # as many as four peers are asked for at once, and what is executed meanwhile
+BODY_BYTES_AHEAD = (
+    16 << 20
+)  # with this much waiting none is asked for: four answers may be on the way
 BODY_PEERS_MAX = 4
 HEDGE_MS = 2_000  # what has not come by then is asked of another peer as well
 STEP_BACK = 4  # blocks the walk goes back first when it does not link; then twice as many
@@ -111,10 +115,23 @@ class Walk:
         guide.next_number = max(lowest, guide.next_number - guide.step_back)
         guide.step_back *= 2
 
-    def bodies_answered(self, peer: PeerId, count: int) -> None:
-        """A peer gave so many bodies of those it was asked for."""
-        if count == 0:
+    def bodies_answered(self, peer: PeerId, asked: Open, blocks: list[SyncBlock]) -> None:
+        """A peer gave blocks of a run, the highest first; the others it may be asked for again.
+
+        An answer has room for a few large blocks only. Who gives none of a run does not have it.
+        """
+        if not blocks:
             self._requests.rest(peer)
+            return
+        block_hash = asked.bodies_of
+        for place in range(asked.blocks_max):
+            candidate = None if block_hash is None else self._pipeline.get(block_hash)
+            if candidate is None:
+                return
+            step = self._steps.get(candidate.block_hash)
+            if place >= len(blocks) and step is not None and peer in step.asked:
+                step.asked.remove(peer)
+            block_hash = candidate.header.parent_hash
 
     # --- decisions
 
@@ -172,6 +189,8 @@ class Walk:
         self._requests.send(request, is_walk=True)
 
     def _ask_bodies(self) -> None:
+        if self._pipeline.body_bytes > BODY_BYTES_AHEAD:
+            return
         asked = sum(step.request_id is not None for step in self._steps.values())
         room = BODIES_AHEAD_MAX - self._pipeline.backlog - asked
         busy = sum(1 for request in self._requests.open.values() if request.bodies_of is not None)

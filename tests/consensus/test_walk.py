@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from consensus import effects, events
+from consensus import effects, events, walk
 from consensus.effects import RequestBlocks
 from consensus.events import SyncBlock
 from consensus.grandpa.vote_graph import BlockRef
@@ -134,6 +134,35 @@ def test_the_others_go_on_when_the_guide_leaves() -> None:
 
     assert network.run(30, until=lambda: node.best == 400)
     assert node.reports == []
+
+
+def test_large_blocks_come_a_few_at_a_time_from_a_single_peer() -> None:
+    network, node = lone_node()
+    headers = chain(network, 60)
+    network_of(headers, network, node, b"a")
+    honest = true_answer(headers)
+    network.answers[b"a"] = lambda request: (
+        honest(request)[:3] if request.with_bodies else honest(request)
+    )
+
+    assert network.run(30, until=lambda: node.best == 60)
+    assert node.reports == []
+
+
+def test_bodies_are_not_asked_for_while_many_bytes_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "BODY_BYTES_AHEAD", 5 * len(BODY[0]))
+    network, node = lone_node()
+    headers = chain(network, 100)
+    network_of(headers, network, node, b"a", b"b")
+    most = 0
+
+    def look() -> bool:
+        nonlocal most
+        most = max(most, node.live._pipeline.body_bytes)
+        return node.best == 100
+
+    assert network.run(30, until=look)
+    assert most <= (5 + BODY_PEERS_MAX * BODIES_PER_REQUEST) * len(BODY[0])
 
 
 def test_headers_whose_bodies_nobody_has_are_given_up_with_who_gave_them() -> None:
