@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from devnet import calls
-from devnet.scenario import GATEWAY, Scenario, address_of
+from devnet.scenario import FUND_NANO, GATEWAY, Scenario, address_of
 from runtime.primitives.crypto import Scheme, ss58_decode
 from runtime.primitives.scale import U32, Struct
 from runtime.primitives.types import AccountId, Balance, Hash
@@ -64,7 +64,7 @@ class Gateway:
         self._closed = {
             account for number, account in self._accounts.items() if number % CLOSED_EVERY == 0
         }
-        self._opening_nano = sum(amount for _, amount in scenario.money())
+        self._opening_nano = FUND_NANO + sum(amount for _, amount in scenario.money())
 
     def act(self, interval: int, due: Sequence[Payout], burnt_nano: int) -> Iterator[bytes]:
         """The gateway's calls of an interval: a deposit, payouts of the days before, a statement.

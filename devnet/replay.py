@@ -246,7 +246,7 @@ class Replay:
         self.chain.runtime.bind(overlay)
         lines = self.chain.runtime.trading.read_lines(interval)
         self.local = added(self.local, local_energy(lines))
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(lines[: len(self.gains_nano)], start=1):
             self.gains_nano[number] += gain_nano(line, RETAIL_PRICE, FEED_IN_PRICE)
 
     def let_agents_act(self, now: int) -> None:

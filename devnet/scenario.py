@@ -52,6 +52,14 @@ POOL_FEE = 50_000
 PRICE_FLOOR = 100_000
 TRANSFORMER_TARIFF = 5_000
 
+FUND_NANO = 10_000 * DRT
+FUND_CAP_WH = 400
+"""A tenth of what neighbours trade in a quarter hour of spring."""
+
+FUND_SPREAD = 20_000
+FUND_ACCOUNT = "0x" + (b"modl" + b"dr/fund ").ljust(32, b"\0").hex()
+"""The account of the market's liquidity fund, which no key belongs to."""
+
 NIGHT_PPM, DAY_PPM, EVENING_PPM = 500_000, 1_000_000, 1_600_000
 """Network tariffs by time of use, of those in the tree: cheap from 22 to 6, dear from 17 to 21."""
 
@@ -229,7 +237,10 @@ class Scenario:
                 "producer_registration": {
                     "operator": address_of(OPERATOR.suri, scheme),
                     "supplier": address_of(SUPPLIER.suri, scheme),
-                    "connections": [connection(home, scheme) for home in homes],
+                    "connections": [
+                        *(connection(home, scheme) for home in homes),
+                        fund_connection(self.fund_number),
+                    ],
                 },
                 "consumption_metering": {
                     "operator_meter": address_of(OPERATOR_METER.suri, scheme),
@@ -242,14 +253,25 @@ class Scenario:
                     "reference_price": FEED_IN_PRICE,
                     "contracts": [contract.in_genesis() for contract in self.contracts],
                     "tariffs": tariffs_by_time(),
+                    "fund": {
+                        "connection": self.fund_number,
+                        "cap_wh": FUND_CAP_WH,
+                        "spread_micro": FUND_SPREAD,
+                    },
                 },
                 "grid_balancing": {"topology": self.topology()},
             },
         )
 
+    @property
+    def fund_number(self) -> int:
+        """The connection of the liquidity fund, behind those of the homes."""
+        return len(self.homes) + 1
+
     def balances(self, utilities: Sequence[Utility], scheme: Scheme) -> dict[str, int]:
         """Who has how much at the beginning."""
-        return {address_of(suri, scheme): amount for suri, amount in self.money(utilities)}
+        money = {address_of(suri, scheme): amount for suri, amount in self.money(utilities)}
+        return money | {FUND_ACCOUNT: FUND_NANO}
 
     def money(self, utilities: Sequence[Utility] = UTILITIES) -> list[tuple[str, int]]:
         """The secrets of all who have money at the beginning, and how much."""
@@ -398,6 +420,17 @@ def connection(home: Home, scheme: Scheme) -> dict[str, object]:
             for asset in home.assets
             if asset.kind in technologies
         ],
+    }
+
+
+def fund_connection(number: int) -> dict[str, object]:
+    """The connection of the liquidity fund, at the busbar."""
+    return {
+        "id": number,
+        "account": FUND_ACCOUNT,
+        "bus": TRANSFORMER_BUS,
+        "import_wh_max": FUND_CAP_WH,
+        "export_wh_max": FUND_CAP_WH,
     }
 
 

@@ -310,6 +310,7 @@ for command in (
     authority_market.market_parameters,
     authority_market.tariffs,
     authority_market.release_rent,
+    authority_market.fund,
 ):
     propose.add_command(command)
 

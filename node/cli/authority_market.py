@@ -15,9 +15,11 @@ from runtime.pallets.trading.deals import MILLION, SLOTS_PER_DAY
 from runtime.pallets.trading.decisions import (
     MarketDecision,
     ReleaseCongestionRent,
+    SetFund,
     SetParameters,
     SetTariffs,
 )
+from runtime.pallets.trading.fund import FundTerms
 from runtime.pallets.trading.parameters import MarketParameters
 from runtime.pallets.trading.tariffs import BANDS_MAX, EdgeTariff, TariffBand, TariffBook
 from runtime.primitives.scale import EncodeError
@@ -39,6 +41,9 @@ def text_of(decision: MarketDecision) -> str:
             return f"network tariffs in {len(book.bands)} bands from interval {book.first} on"
         case ReleaseCongestionRent(amount_nano):
             return f"release {amount_nano / NANO:.9f} DRT of congestion rent to the operator"
+        case SetFund(terms):
+            spread = terms.spread_micro / MILLION
+            return f"a fund of up to {terms.cap_wh} Wh with a spread of {spread:.6f} DRT per kWh"
         case _:
             return "a decision about the market that this program does not know"
 
@@ -82,6 +87,16 @@ async def release_rent(amount: int, signer: Signer, node: NodeAddress) -> None:
     if amount <= 0:
         raise click.UsageError("--amount has to be more than nothing.")
     await propose(ReleaseCongestionRent(amount), signer, node)
+
+
+@click.command("fund")
+@click.option("--cap-wh", type=click.IntRange(0, 2**32 - 1), required=True, help="0: no quotes.")
+@click.option("--spread", type=PRICE, required=True, help="DRT per kWh between bid and offer.")
+@signer_options
+@rpc_options
+async def fund(cap_wh: int, spread: int, signer: Signer, node: NodeAddress) -> None:
+    """Let the liquidity fund quote within other bounds."""
+    await propose(SetFund(FundTerms(cap_wh, spread)), signer, node)
 
 
 async def propose(decision: MarketDecision, signer: Signer, node: NodeAddress) -> None:

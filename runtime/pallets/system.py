@@ -73,7 +73,10 @@ CONGESTION_RENT = pallet_account("dr/rent")
 PAYOUTS = pallet_account("dr/payts")
 """Holds what waits to be paid out by the bank."""
 
-PALLET_ACCOUNTS = (HOUSE, FEES, CONGESTION_RENT, PAYOUTS)
+LIQUIDITY_FUND = pallet_account("dr/fund")
+"""Quotes both sides of the market by rule."""
+
+PALLET_ACCOUNTS = (HOUSE, FEES, CONGESTION_RENT, PAYOUTS, LIQUIDITY_FUND)
 """Have a provider from genesis, so they are never removed whatever they hold."""
 
 

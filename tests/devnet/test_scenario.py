@@ -7,6 +7,7 @@ import pytest
 from devnet.dataset import BUNDLED, DataInvalid
 from devnet.scenario import (
     DRT,
+    FUND_ACCOUNT,
     PRODUCTION,
     UTILITIES,
     Scenario,
@@ -69,7 +70,8 @@ def test_everyone_begins_with_the_documented_money(scenario: Scenario) -> None:
     balances = scenario.chain_spec(1_000).genesis["balances"]["accounts"]
     money = {account.name: balances[account.address] for account in scenario.accounts()}
 
-    assert len(money) == len(balances) == 4 + 3 + 3 + 1 + 3
+    assert len(money) == len(balances) - 1 == 4 + 3 + 3 + 1 + 3
+    assert balances[FUND_ACCOUNT] == 10_000 * DRT
     assert money["Utility North"] == 1_000 * DRT
     assert money["Supplier"] == money["Grid operator"] == 100_000_000 * DRT
     assert money["Home 3"] == 1_000_000 * DRT

@@ -18,9 +18,11 @@ from runtime.pallets.authorities.proposals import (
 )
 from runtime.pallets.trading.decisions import (
     ReleaseCongestionRent,
+    SetFund,
     SetParameters,
     SetTariffs,
 )
+from runtime.pallets.trading.fund import FundTerms
 from runtime.pallets.trading.parameters import MarketParameters
 from runtime.pallets.trading.tariffs import EdgeTariff, TariffBand, TariffBook
 from tests.support import ALICE, BOB, EVE, build_runtime, new_runtime
@@ -38,6 +40,7 @@ ACTIONS: list[Action] = [
     DecideOnMarket(SetParameters(MarketParameters(True, 10_000, 96))),
     DecideOnMarket(SetTariffs(TariffBook(7, (TariffBand(5, (EdgeTariff(1, 2),)),), (0,) * 96))),
     DecideOnMarket(ReleaseCongestionRent(10**9)),
+    DecideOnMarket(SetFund(FundTerms(400, 20_000))),
 ]
 
 

@@ -10,9 +10,16 @@ from node.cli import authority, authority_market
 from node.cli.market import group
 from node.errors import ConfigInvalid
 from runtime.pallets.authorities.proposals import DecideOnMarket
-from runtime.pallets.trading.decisions import ReleaseCongestionRent, SetParameters, SetTariffs
+from runtime.pallets.trading.decisions import (
+    ReleaseCongestionRent,
+    SetFund,
+    SetParameters,
+    SetTariffs,
+)
+from runtime.pallets.trading.fund import Fund, FundQuote, FundTerms, FundView
 from runtime.pallets.trading.parameters import MarketParameters
 from runtime.pallets.trading.price_parts import BusPrice, PriceReport, PriceSource
+from runtime.pallets.trading.records import Side
 from runtime.pallets.trading.reputation import Reputation, Scores, Surcharge
 from runtime.pallets.trading.tariffs import (
     Earmarked,
@@ -120,6 +127,7 @@ def test_decisions_are_told_in_words() -> None:
     words = {
         SetParameters(MarketParameters(False, 10_000, 96)): "a pool fee of 0.010000 DRT per kWh",
         SetTariffs(book): "network tariffs in 1 bands from interval 9 on",
+        SetFund(FundTerms(400, 20_000)): "a fund of up to 400 Wh with a spread of 0.020000 DRT",
         ReleaseCongestionRent(10**9): "release 1.000000000 DRT of congestion rent",
     }
 
@@ -155,3 +163,25 @@ async def test_a_connection_that_is_not_there_has_no_reputation() -> None:
     result = await market("reputation", "--connection", "3")
 
     assert "There is no connection 3" in str(result.exception)
+
+
+async def test_the_fund_is_shown_with_its_quotes() -> None:
+    quotes = [FundQuote(Side.OFFER, 205_000, 100), FundQuote(Side.BID, 115_000, 100)]
+    view = FundView(Fund(40, FundTerms(400, 20_000)), 9 * 10**9, 10**9, quotes)
+    FakeLink.answers["Trading_fund"] = codec(FundView | None).encode(view)
+    FakeLink.answers["Trading_current_interval"] = codec(U32).encode(12)
+
+    table = (await market("fund")).output
+    found = json.loads((await market("fund", "--interval", "9", "-o", "json")).output)
+
+    assert "Interval 14:" in table
+    assert "offer     100 Wh at 0.205000" in table
+    assert found["quotes"][1] == {"side": "bid", "price_micro": 115_000, "quantity_wh": 100}
+
+
+async def test_a_chain_without_a_fund_says_so() -> None:
+    FakeLink.answers["Trading_fund"] = codec(FundView | None).encode(None)
+
+    result = await market("fund", "--interval", "9")
+
+    assert "no liquidity fund" in str(result.exception)

@@ -66,6 +66,7 @@ from runtime.pallets.trading.coupled import Coupled
 from runtime.pallets.trading.deals import SLOTS_PER_DAY
 from runtime.pallets.trading.decisions import MarketDecision, carry_out, check_decision
 from runtime.pallets.trading.finality import make_final, settle_corrected
+from runtime.pallets.trading.fund import LiquidityFund, genesis_fund
 from runtime.pallets.trading.genesis import genesis_contract
 from runtime.pallets.trading.history import History
 from runtime.pallets.trading.invariants import check_market
@@ -112,6 +113,7 @@ class Trading(
     LocationalPrices,
     History,
     Reputations,
+    LiquidityFund,
     Audit,
     Pallet[Config],
 ):
@@ -178,7 +180,8 @@ class Trading(
         """`reference_price` (default 0): micro-DRT per kWh at the root before the first trade.
         `outside_pool`: numbers of connections that do not share their residuals. `contracts`: a
         list of contracts that stand from the beginning, objects as `genesis_contract` reads them.
-        `tariffs`: network tariffs by time of use, as `genesis_tariffs` reads them.
+        `tariffs`: network tariffs by time of use, as `genesis_tariffs` reads them. `fund`: the
+        liquidity fund, as `genesis_fund` reads it.
         """
         self.config.integrity()
         self.reference_price.set(int(config.get("reference_price", 0)))
@@ -188,6 +191,8 @@ class Trading(
             self.pool_choices[number] = PoolChoice(False, self.config.genesis_interval)
         if "tariffs" in config:
             genesis_tariffs(self, config["tariffs"])
+        if "fund" in config:
+            genesis_fund(self, config["fund"])
         for entry in config.get("contracts", []):
             genesis_contract(self, entry)
 

@@ -17,6 +17,7 @@ from runtime.pallets.consumption_metering.records import Metered
 from runtime.pallets.producer_registration import TRANSFORMER
 from runtime.pallets.trading.config import tariff_of
 from runtime.pallets.trading.events import IntervalSettled
+from runtime.pallets.trading.fund import with_fund
 from runtime.pallets.trading.membership import is_member
 from runtime.pallets.trading.opening import OPENING_PART, as_settled, keep_deals, with_strikes
 from runtime.pallets.trading.orders import position_of
@@ -89,7 +90,9 @@ def settle_interval(market: "Trading", interval: int) -> None:
     """Settle one interval."""
     book = market.books[interval] or NO_BOOK
     holdings = dict(market.holdings.items_under(interval))
-    metered = market.config.metering.close_interval(interval, book.booked_loss_wh)
+    metered = with_fund(
+        market, market.config.metering.close_interval(interval, book.booked_loss_wh)
+    )
     supplier = position_of(holdings.get(TRANSFORMER, NO_HOLDING))
     deliveries = deliveries_of(market, interval, holdings, metered)
     zone = Zone(

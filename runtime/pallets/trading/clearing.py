@@ -24,6 +24,7 @@ from runtime.pallets.trading.auctions import (
     clear_kept,
 )
 from runtime.pallets.trading.events import GateClosed, IntervalCleared, OrderFilled
+from runtime.pallets.trading.fund import put_quotes, quotes_max, take_quotes_back
 from runtime.pallets.trading.history import note_trade
 from runtime.pallets.trading.orders import hold_of, position_of
 from runtime.pallets.trading.pairing import pair_fills, pairing_weight
@@ -94,7 +95,7 @@ def advance(market: "Trading", call: Call, budget: int) -> tuple[Call | None, in
     while pending:
         book = market.books[pending[0]]
         if book is not None and not book.is_closed:
-            weight = call_weight(book.orders)
+            weight = call_weight(book.orders + quotes_max(market))
             if weight > budget and budget < whole:
                 return replace(call, pending=tuple(pending)), budget
             budget -= weight
@@ -114,8 +115,10 @@ def run_call(market: "Trading", call: Call, interval: int, book: Book) -> None:
     changed: dict[int, Holding] = {}
     if has_changed(book):
         flows = market.config.grid.flows_of(interval)
+        book = put_quotes(market, interval, book)
         book, changed = clear_interval(market, call, interval, book, holdings)
         pair_fills(market, call.parent_hash, interval, holdings, changed, flows)
+        book, changed = take_quotes_back(market, interval, book, changed)
         book = replace(book, cleared_ms=call.moment_ms)
     if market.is_gate_passed(interval, call.moment_ms):
         for connection, holding in (dict(holdings) | changed).items():

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from runtime.frame import Balance, Enum
 from runtime.pallets.system import CONGESTION_RENT
+from runtime.pallets.trading.fund import FundTerms, change_fund, check_change
 from runtime.pallets.trading.parameters import (
     MarketParameters,
     change_parameters,
@@ -43,6 +44,12 @@ class ReleaseCongestionRent(MarketDecision, index=2):
     amount_nano: Balance
 
 
+class SetFund(MarketDecision, index=3):
+    """Other bounds for the liquidity fund."""
+
+    terms: FundTerms
+
+
 def check_decision(market: "Trading", decision: MarketDecision) -> None:
     """Raise the error with which a decision would fail now."""
     match decision:
@@ -52,6 +59,8 @@ def check_decision(market: "Trading", decision: MarketDecision) -> None:
             check_book(market, book)
         case ReleaseCongestionRent(amount_nano):
             check_available(market, CONGESTION_RENT, amount_nano)
+        case SetFund(terms):
+            check_change(market, terms)
         case _:
             raise AssertionError(f"no such decision: {decision}")
 
@@ -65,5 +74,7 @@ def carry_out(market: "Trading", decision: MarketDecision) -> None:
             announce_tariffs(market, book)
         case ReleaseCongestionRent(amount_nano):
             release_rent(market, amount_nano)
+        case SetFund(terms):
+            change_fund(market, terms)
         case _:
             raise AssertionError(f"no such decision: {decision}")

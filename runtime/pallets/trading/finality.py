@@ -18,6 +18,7 @@ from runtime.pallets.producer_registration import TRANSFORMER
 from runtime.pallets.trading.accounting import FINALS_PART
 from runtime.pallets.trading.config import tariff_of
 from runtime.pallets.trading.events import IntervalSettledAgain, SettlementFinal
+from runtime.pallets.trading.fund import with_fund
 from runtime.pallets.trading.history import FINAL_LINE_WEIGHT, add_final, forget_record
 from runtime.pallets.trading.opening import as_settled, keep_deals
 from runtime.pallets.trading.parameters import parameters_at
@@ -46,7 +47,7 @@ def settle_again(market: "Trading", interval: int) -> None:
     """Replace the settlement of an interval, and let everyone pay the difference."""
     record, lines = market.settlements[interval], market.lines[interval]
     assert record is not None and lines is not None, "what is provisional is remembered"
-    metered = market.config.metering.energies_of(interval, record.booked_loss_wh)
+    metered = with_fund(market, market.config.metering.energies_of(interval, record.booked_loss_wh))
     deliveries = [
         Delivery(
             tariff_of(market.config),

@@ -16,6 +16,7 @@ import numpy as np
 
 from runtime.kernels.auction import OrderArrays, as_array
 from runtime.kernels.kept_book import KeptBook
+from runtime.pallets.trading.fund import quoting
 from runtime.pallets.trading.records import SEQUENCE_BITS
 from runtime.primitives.types import Hash
 from runtime.state.overlay import Overlay
@@ -56,7 +57,7 @@ class KeptBooks:
             book, stale = kept.book.copy(), set(kept.stale)
             stale.update(number for k, number in market.holdings.changed_keys() if k == interval)
         late = read_again(market, book, interval, sorted(stale), moment_ms)
-        self._made[interval] = Kept(book, late)
+        self._made[interval] = Kept(book, late | quoting(market))
         return book
 
     def close(self, market: "Trading", interval: int) -> None:

@@ -211,7 +211,10 @@ def note_settlement(market: "Trading", lines: Sequence[SettlementLine]) -> None:
     today, due = today_of(market), market.readings_due.get()
     due_before = decayed(due.intervals, today - due.day)
     market.readings_due.set(ReadingsDue(today, due_before + MILLION))
+    fund = market.fund.get()
     for number, line in enumerate(lines, start=1):
+        if fund is not None and number == fund.connection:
+            continue  # it promises no energy
         kept = kept_of(line)
         owes = market.arrears[market.account_of(number)] > 0
         is_missing = line.method in MISSING
