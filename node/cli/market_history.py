@@ -43,6 +43,7 @@ async def history(
     first: int | None, last: int | None, days: bool, output: str, node: NodeAddress
 ) -> None:
     """Show the prices of intervals that traded, or of days with their roots."""
+    rows: list[tuple[int, Candle | None, dict[str, object]]]
     async with node_at(node) as link:
         if days:
             span = u32(first or 0) + u32(NUMBER_MAX if last is None else last)
