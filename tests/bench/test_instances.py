@@ -51,3 +51,19 @@ def test_half_of_the_leaves_of_a_congested_tree_are_at_their_capacity() -> None:
     assert 40 <= at_capacity <= 60
     one = on_one_bus(congested(20_000, 100, 10))
     assert clear(*one, 0).fill.sum() > found.fill.sum()
+
+
+@pytest.mark.parametrize(
+    ("instance", "digest"),
+    [
+        (split_large(region(1_000, 48)), "e73329d24950cf39"),
+        (split_large(region(1_000, 76)), "1a644b97d3a3cc9c"),
+        (congested(20_000, 100, 10), "8d66ae383690796e"),
+        (on_one_bus(congested(20_000, 100, 10)), "efb915cae246ced1"),
+    ],
+)
+def test_their_clearing_is_the_same_on_every_machine(instance: Instance, digest: str) -> None:
+    found = clear(*instance, 0)
+
+    arrays = (found.fill, found.price, found.net_export, found.sent, found.received_parent)
+    assert hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest()[:16] == digest
