@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FEED_EVENTS_MAX = 1_024  # half an hour of blocks; more only pile up when the loop stands still
 FEED_CHECKPOINT_EVERY = 128  # subscribers served, in about a millisecond, before others' turn
-OUTBOX_BYTES_MAX = 16 << 20  # one largest reply; further ones wait in their call
+OUTBOX_BYTES_MAX = 4 << 20  # then no more is taken; the last message may be a largest reply
 
 
 class Outbox:
@@ -53,9 +53,19 @@ class Outbox:
         self._append(message)
         return True
 
+    async def wait_for_room(self) -> None:
+        """Until there is room for a message."""
+        while self._is_full() and not self._is_closed:
+            await self._has_room.park()
+
+    def discard(self) -> None:
+        """Forget what is queued: nobody will send it, and it may be large."""
+        self._queue.clear()
+        self._bytes = 0
+
     async def put(self, message: bytes) -> None:
         """Append, waiting for room. A closed outbox swallows the message."""
-        while self._is_full(len(message)) and not self._is_closed:
+        while self._is_full() and not self._is_closed:
             await self._has_room.park()
         if not self._is_closed:
             self._append(message)
@@ -81,10 +91,8 @@ class Outbox:
         self._is_closed = True
         self._has_room.unpark_all()
 
-    def _is_full(self, size: int) -> bool:
-        if not self._queue:
-            return False
-        return len(self._queue) >= self._messages_max or self._bytes + size > OUTBOX_BYTES_MAX
+    def _is_full(self) -> bool:
+        return len(self._queue) >= self._messages_max or self._bytes >= OUTBOX_BYTES_MAX
 
     def _append(self, message: bytes) -> None:
         self._queue.append(message)

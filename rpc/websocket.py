@@ -91,6 +91,10 @@ class WebSocketConnection:
             self._stats.sessions_closed += 1
             self._session.close()
             self._say_goodbye()
+            # Parts of a connection refer to each other: they stay until the collector comes.
+            self._outbox.discard()
+            self._fragments.clear()
+            self._frames = FrameBuffer(0)
 
     def tick(self, now: float) -> None:
         """Ping after silence, give up after more of it, or when a message takes too long."""
@@ -121,6 +125,11 @@ class WebSocketConnection:
         while (message := await self._next_message()) is not None:
             while self._calls >= self._limits.calls_max:
                 await self._call_ended.park()
+            if not self._is_direct:
+                # Who does not take replies gets no further ones made.
+                await self._outbox.wait_for_room()
+            if self._scope.cancel_called:
+                return  # what is still unread gets no answer
             answer = self._session.answer(message)
             if isinstance(answer, Reply) and self._is_direct:
                 self._reply_now(answer)
@@ -132,7 +141,8 @@ class WebSocketConnection:
         self._scope.cancel()  # the client went without a closing handshake
 
     def _read_on(self) -> None:
-        self._spawn(self._serve)
+        if not self._scope.cancel_called:
+            self._spawn(self._serve)
 
     async def _next_message(self) -> bytes | bytearray | None:
         """The next whole message; None at the end of the stream."""

@@ -296,3 +296,26 @@ async def test_binary_and_text_are_counted_alike(server: Running) -> None:
             assert json.loads(json.dumps(await client.receive()))["id"] == 1
 
     assert server.server.stats.calls_finished["ws", "system_chain", False] == 2
+
+
+async def test_who_takes_no_replies_gets_no_further_ones_made() -> None:
+    node = FakeNode()
+    made = 0
+
+    def answer() -> dict[str, str]:
+        nonlocal made
+        made += 1
+        return {"text": "x" * 1_000_000}
+
+    node.dret.answer = answer
+    call = b'{"jsonrpc":"2.0","id":1,"method":"dret_status"}'
+    async with running(node=node) as server:
+        async with server.websocket() as client:
+            await client.stream.send_all(frame(TEXT, call) * 300)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            while_open = made
+        while server.server.stats.connections:
+            await trio.sleep(0.01)
+
+    assert while_open < 15  # 4 MiB in the outbox, and what the kernel holds of both sides
+    assert made <= while_open + 1  # nobody is there to read the others
