@@ -1,7 +1,7 @@
 """The welfare of intervals coupled by orders that are all or none, as a mixed-integer program.
 
-One bus, no losses; solved by HiGHS. Orders may be accepted at a loss here, so the optimum bounds
-from above what a market without such acceptances can reach.
+A tree of buses for each interval, losses as factors; solved by HiGHS. Orders may be accepted at a
+loss here, so the optimum bounds from above what a market without such acceptances can reach.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import highspy
 import numpy as np
 
-from runtime.kernels.auction import OrderArrays
+from runtime.kernels.auction import OrderArrays, TreeArrays
 
 SECONDS_MAX = 8.0
 
@@ -22,30 +22,45 @@ class Alternative(NamedTuple):
 
     energies: Sequence[tuple[int, int]]
     value: int
+    bus: int = 0
 
 
-def optimum(books: Sequence[OrderArrays], orders: Sequence[Sequence[Alternative]]) -> float:
+def optimum(
+    tree: TreeArrays, books: Sequence[OrderArrays], orders: Sequence[Sequence[Alternative]]
+) -> float:
     """Greatest welfare in nano, or a bound above it if the time does not suffice; of each order at
     most one alternative is accepted.
     """
+    buses = tree.parent.size
+    balances = buses * len(books)  # of the bus of each interval
     gain: list[float] = []
     upper: list[float] = []
-    rows: list[dict[int, float]] = [{} for _ in range(len(books) + len(orders))]
+    rows: list[dict[int, float]] = [{} for _ in range(balances + len(orders))]
     for interval, book in enumerate(books):
-        sides = zip(book.price.tolist(), book.qty.tolist(), book.isbid.tolist(), strict=True)
-        for price, quantity, isbid in sides:
-            rows[interval][len(gain)] = -1.0 if isbid else 1.0
+        for bus, price, quantity, isbid in zip(
+            *(part.tolist() for part in (book.bus, book.price, book.qty, book.isbid)), strict=True
+        ):
+            rows[interval * buses + bus][len(gain)] = -1.0 if isbid else 1.0
             gain.append(price if isbid else -price)
             upper.append(quantity)
+        for edge in range(1, buses):
+            above, below = interval * buses + int(tree.parent[edge]), interval * buses + edge
+            kept, tariff = 1 - int(tree.loss_ppm[edge]) / 1e6, int(tree.tariff[edge])
+            rows[below][len(gain)], rows[above][len(gain)] = -1.0, kept  # sent up
+            gain.append(-tariff * kept)
+            upper.append(int(tree.cap_up[edge]))
+            rows[above][len(gain)], rows[below][len(gain)] = -1.0, kept  # sent down
+            gain.append(-tariff)
+            upper.append(int(tree.cap_down[edge]))
     first_binary = len(gain)
     for number, alternatives in enumerate(orders):
         for alternative in alternatives:
             for interval, wh in alternative.energies:
-                rows[interval][len(gain)] = -float(wh)
-            rows[len(books) + number][len(gain)] = 1.0
+                rows[interval * buses + alternative.bus][len(gain)] = -float(wh)
+            rows[balances + number][len(gain)] = 1.0
             gain.append(alternative.value)
             upper.append(1.0)
-    return solve(gain, upper, rows, len(books), first_binary)
+    return solve(gain, upper, rows, balances, first_binary)
 
 
 def solve(
@@ -76,4 +91,6 @@ def solve(
     program.integrality_ = kinds
     solver.passModel(program)
     solver.run()
-    return float(solver.getInfo().mip_dual_bound)
+    info = solver.getInfo()
+    is_linear = first_binary == len(gain)
+    return float(info.objective_function_value if is_linear else info.mip_dual_bound)

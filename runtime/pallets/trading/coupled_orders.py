@@ -6,7 +6,6 @@ intervals are stored and none of their books is closed.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace as replace_field
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -140,10 +139,9 @@ def check_capacity(
 def worst_prices(market: "Trading", intervals: Sequence[int], number: int) -> ZonePrices:
     """The prices by which a connection keeps most aside for any of some intervals."""
     found = [market.hold_prices(interval, number) for interval in intervals]
-    return replace_field(
-        found[0],
-        imbalance_price_max=max(prices.imbalance_price_max for prices in found),
-        imbalance_price_min=min(prices.imbalance_price_min for prices in found),
+    return found[0].with_bounds(
+        max(prices.imbalance_price_max for prices in found),
+        min(prices.imbalance_price_min for prices in found),
     )
 
 
