@@ -35,8 +35,8 @@ from runtime.frame import (
     Struct,
     api,
 )
-from runtime.kernels.bounds import TOTAL_MAX
 from runtime.pallets.consumption_metering.records import Metered, Method
+from runtime.pallets.grid_balancing import BOOK_WH_MAX
 from runtime.pallets.system import LIQUIDITY_FUND
 from runtime.pallets.trading.config import Config
 from runtime.pallets.trading.orders import QUANTITY_WH_MIN, hold_of, position_of
@@ -213,7 +213,7 @@ def put_quotes(market: "Trading", interval: int, book: Book) -> Book:
     holding = market.holdings[interval, fund.connection]
     orders = quotes_of(market, fund, interval, holding)
     quantity_wh = sum(order.quantity_wh for order in orders)
-    if not orders or book.quantity_wh + quantity_wh > TOTAL_MAX:
+    if not orders or book.quantity_wh + quantity_wh > BOOK_WH_MAX:
         return book
     prices = market.hold_prices(interval, fund.connection)
     needed = hold_of(position_of(holding), orders, prices)

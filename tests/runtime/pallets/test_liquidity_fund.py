@@ -6,7 +6,9 @@ from functools import partial
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from runtime.pallets.grid_balancing import BOOK_WH_MAX
 from runtime.pallets.system import LIQUIDITY_FUND
 from runtime.pallets.trading import fund
 from runtime.pallets.trading.decisions import SetFund
@@ -18,7 +20,7 @@ from runtime.pallets.trading.fund import (
     NoFund,
     curve,
 )
-from runtime.pallets.trading.records import Side
+from runtime.pallets.trading.records import NO_BOOK, Side
 from tests.runtime.pallets.zone import (
     BID,
     K0,
@@ -213,3 +215,12 @@ def test_a_genesis_with_a_fund_that_cannot_be_is_refused(change: dict[str, int])
             without_meter=(FUND,),
             market={"fund": TERMS | change},
         )
+
+
+def test_it_quotes_nothing_into_a_book_that_its_quotes_would_overfill() -> None:
+    zone = zone_with_fund()
+    nearly_full = replace(NO_BOOK, orders=1, quantity_wh=BOOK_WH_MAX - 599)
+
+    assert fund.put_quotes(zone.trading, K, nearly_full) is nearly_full
+    with_room = replace(nearly_full, quantity_wh=BOOK_WH_MAX - 600)
+    assert fund.put_quotes(zone.trading, K, with_room).quantity_wh == BOOK_WH_MAX
