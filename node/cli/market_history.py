@@ -31,6 +31,7 @@ NUMBER_MAX = 2**32 - 1
 KINDS = ("record", "line")
 Candles = list[tuple[IntervalIndex, Candle]]
 Days = list[tuple[U32, Day]]
+Rows = list[tuple[int, Candle | None, dict[str, object]]]
 
 
 @click.command()
@@ -48,7 +49,7 @@ async def history(
         if days:
             span = u32(first or 0) + u32(NUMBER_MAX if last is None else last)
             kept: Days = await ask(link, "Trading_days", span, Days)
-            rows = [(number, day.candle, row_of_day(day)) for number, day in kept]
+            rows: Rows = [(number, day.candle, row_of_day(day)) for number, day in kept]
         else:
             if last is None:
                 last = await ask(link, "Trading_current_interval", b"", U32)
