@@ -1,7 +1,9 @@
 """The liquidity fund: it quotes by its rule, within its bounds, and only when others trade."""
 
+import random
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,6 +23,8 @@ from runtime.pallets.trading.fund import (
     curve,
 )
 from runtime.pallets.trading.records import NO_BOOK, Side
+from runtime.primitives.block import Block
+from tests.runtime.pallets.test_trading_kept_books import INTERVALS, traffic
 from tests.runtime.pallets.zone import (
     BID,
     K0,
@@ -34,6 +38,8 @@ from tests.runtime.pallets.zone import (
     B,
     Zone,
 )
+from tests.support import MemoryChain, genesis_sections, new_runtime
+from tests.support.runtimes import DRT
 
 F, R = 20_000, 300_000
 FUND = 3
@@ -224,3 +230,32 @@ def test_it_quotes_nothing_into_a_book_that_its_quotes_would_overfill() -> None:
     assert fund.put_quotes(zone.trading, K, nearly_full) is nearly_full
     with_room = replace(nearly_full, quantity_wh=BOOK_WH_MAX - 600)
     assert fund.put_quotes(zone.trading, K, with_room).quantity_wh == BOOK_WH_MAX
+
+
+def sections_with_fund() -> dict[str, Any]:
+    """Two homes and the fund at bus 1, on a chain with blocks."""
+    made = genesis_sections()
+    account = "0x" + LIQUIDITY_FUND.hex()
+    made["balances"]["accounts"][account] = 1_000 * DRT
+    made["producer_registration"]["connections"].append(
+        {"id": FUND, "account": account, "bus": 1, "import_wh_max": 400, "export_wh_max": 400}
+    )
+    made["trading"] = {"fund": TERMS}
+    return made
+
+
+@pytest.mark.slow
+def test_books_that_are_kept_between_calls_have_its_quotes_as_those_read_anew() -> None:
+    chance = random.Random(5)
+    chain = MemoryChain.new(new_runtime(), sections_with_fund())
+    for _ in range(30):
+        chain.build(traffic(chance, chain))
+
+    other = MemoryChain.new(new_runtime(), sections_with_fund())
+    for header, body in zip(chain.headers[1:], chain.bodies, strict=True):
+        other.runtime.trading.kept_books.forget()
+        other.execute(Block(header, body))  # refuses another root
+
+    chain.runtime.bind(chain.overlay())
+    holdings = [chain.runtime.trading.holdings[interval, FUND] for interval in INTERVALS]
+    assert sum(holding.buy_wh + holding.sell_wh for holding in holdings) > 0
