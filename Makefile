@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: setup devnet test lint unit-live unit-validators unit-clients unit-fast nojit soak-consensus soak-crash soak-rounds soak-auction fuzz bench bench-peers lock clean setup-test setup-clients
+.PHONY: setup devnet test lint unit-live unit-validators unit-clients unit-fast nojit soak-consensus soak-crash soak-rounds soak-auction soak-rpc fuzz bench bench-peers lock clean setup-test setup-clients
 
 # The first Python 3.11 or 3.12 that really starts (a shim of another version does not).
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
@@ -123,6 +123,11 @@ soak-rounds: setup-test
 CASES ?= 20000
 soak-auction: setup-test
 	$(BIN)/python -m tests.runtime.kernels.soak --cases $(CASES) --jobs $(JOBS)
+
+# Hostile RPC clients: one never reads, one sends garbage, one opens and closes, one dribbles.
+SOAK_SECONDS ?= 600
+soak-rpc: setup-test
+	$(BIN)/python -m tests.live.rpc_soak --seconds $(SOAK_SECONDS)
 
 # A million inputs for each decoder of foreign bytes.
 fuzz: setup-test
