@@ -298,7 +298,9 @@ def merged(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
 
 
 def reserve_premiums(market: "Trading", found: Sequence[Pair], sign: int = 1) -> None:
-    """Set budgets aside for what pairs can cost, or with -1 give it back."""
+    """Set budgets aside for what pairs can cost, or with -1 give it back: of premiums that were
+    ended, to the account.
+    """
     amounts: dict[int, int] = {}
     for each in found:
         if each.premium_micro:
@@ -307,5 +309,11 @@ def reserve_premiums(market: "Trading", found: Sequence[Pair], sign: int = 1) ->
     for number, amount in amounts.items():
         premium = market.premiums[number]
         assert premium is not None, "a premium that is promised was declared"
-        reserved = premium.reserved_nano + sign * amount
-        market.premiums[number] = replace(premium, reserved_nano=reserved)
+        reserved, budget = premium.reserved_nano + sign * amount, premium.budget_nano
+        if premium.premium_micro == 0:  # it was ended; nothing but promises is kept aside
+            market.release(market.account_of(number), budget - reserved)
+            budget = reserved
+        if premium.premium_micro or budget:
+            market.premiums[number] = replace(premium, budget_nano=budget, reserved_nano=reserved)
+        else:
+            del market.premiums[number]

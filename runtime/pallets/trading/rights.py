@@ -26,7 +26,7 @@ from runtime.frame import (
     api,
     call,
 )
-from runtime.pallets.producer_registration import CONNECTIONS_MAX, Technology
+from runtime.pallets.producer_registration import CONNECTIONS_MAX, TRANSFORMER, Technology
 from runtime.pallets.trading.config import Config
 from runtime.pallets.trading.pairing import PAIRS_MAX
 from runtime.pallets.trading.preferences import check_preferences
@@ -209,8 +209,11 @@ class Rights(Pallet[Config]):
 
     def class_of(self, number: int) -> EnergyClass:
         """The class of what a connection sells: the technology of its largest generator; of its
-        largest store, if it has none; unspecified without a source.
+        largest store, if it has none; unspecified without a source, and for the supplier, which
+        sells what comes from outside.
         """
+        if number == TRANSFORMER:
+            return EnergyClass.UNSPECIFIED
         power = self.config.registry.source_power(number)
         stores = (Technology.STORAGE, Technology.VEHICLE_TO_GRID)
         ranked = sorted(power, key=lambda each: (each in stores, -power[each], each))

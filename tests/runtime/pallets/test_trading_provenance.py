@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.pallets.balances import InsufficientBalance
+from runtime.pallets.producer_registration import Technology
 from runtime.pallets.trading import pairing
 from runtime.pallets.trading.errors import ConnectionNotFound, NotConnectionOwner
 from runtime.pallets.trading.provenance import scaled
@@ -36,6 +37,7 @@ from tests.runtime.pallets.zone import (
     OFFER,
     OPERATOR,
     STRANGER,
+    SUPPLIER,
     A,
     B,
     C,
@@ -230,6 +232,41 @@ def test_an_ended_premium_keeps_aside_what_it_promised_until_it_is_settled() -> 
     assert zone.trading.premiums[2] is None
     assert zone.held(B) == 0
     assert zone.trading.read_green().premium_nano == 150 * RATE
+
+
+def test_an_ended_premium_is_free_when_its_last_energy_is_handed_on() -> None:
+    zone = zone_with()
+    traded(zone, (1, -200), (2, 200))
+    zone.block(K0 + 1, 1_000, lambda: zone.trading.declare_premium(B, 2, 0, 0))
+
+    for wh, promised_wh in ((80, 120), (120, 0)):
+        right = RightOffer(BID, SOLAR, wh, 0, 3)
+        zone.block(
+            K0 + 1,
+            2_000,
+            partial(zone.trading.offer_right, B, 2, K, right),
+            partial(zone.trading.take_right, C, 3, 2, K, right),
+        )
+        promised = promised_wh * RATE
+        assert zone.trading.read_premium(2) == Premium(0, promised, promised)
+    assert zone.held(B) == zone.holding(K, 2).held_nano
+
+
+def test_the_supplier_is_paid_no_premium_whatever_it_registers() -> None:
+    zone = zone_with()
+    zone.block(
+        K0,
+        1_000,
+        lambda: zone.registry.propose_source(SUPPLIER, 0, Technology.WIND, 1_000, bytes(32)),
+        lambda: zone.registry.confirm_source(OPERATOR, 1),
+    )
+    zone.order(0, K, OFFER, 50_000, 200)
+    traded(zone, (2, 200))
+
+    (pair,) = zone.trading.read_pairs(K)
+    assert (pair.seller, pair.energy_class, pair.premium_micro) == (0, UNSPECIFIED, 0)
+    settled(zone, (0, 0), (200, 0), (0, 0))
+    assert zone.trading.read_premium(2) == Premium(RATE, BUDGET, 0)
 
 
 def test_a_premium_that_was_never_used_is_ended_at_once() -> None:
