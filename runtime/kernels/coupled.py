@@ -69,6 +69,8 @@ class Curve(NamedTuple):
         energy than somebody takes. What others take beyond the curve is wanted at its last price.
         """
         steps: list[Step] = []
+        if not self.end_wh:
+            return steps
         segment = min(bisect_left(self.end_wh, position_wh), len(self.end_wh) - 1)
         while energy_wh > 0 and len(steps) < count and position_wh > self.least_wh:
             begin_wh = self.end_wh[segment - 1] if segment else self.least_wh

@@ -5,6 +5,7 @@ their worst case (`coupled_terms.py`); an order is accepted whole over all its i
 surplus of at least zero, at prices from feed-in to retail, or not at all (`coupled_call.py`).
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, cast
 
 from runtime.frame import (
@@ -103,8 +104,14 @@ class Coupled(Pallet[Config]):
 
     def committed(self, interval: int, number: int) -> tuple[int, int]:
         """Import and export of a connection that contracts and waiting coupled orders may need."""
+        return self.committed_with(waiting_of(self.market, number), interval, number)
+
+    def committed_with(
+        self, waiting: Sequence[CoupledOrder], interval: int, number: int
+    ) -> tuple[int, int]:
+        """The same with the coupled orders of the connection, which were read before."""
         import_wh, export_wh = self.market.contracted(interval, number)
-        for order in waiting_of(self.market, number):
+        for order in waiting:
             reach = reach_at(order.terms, interval)
             import_wh += reach.import_wh
             export_wh += reach.export_wh

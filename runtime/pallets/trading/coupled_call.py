@@ -36,7 +36,7 @@ from runtime.pallets.trading.coupled_search import (
     by_interval,
     search,
 )
-from runtime.pallets.trading.coupled_terms import intervals_of, split_of_hold
+from runtime.pallets.trading.coupled_terms import entries_of, intervals_of, split_of_hold
 from runtime.pallets.trading.pairing import pair_fills
 from runtime.pallets.trading.records import NO_BOOK, NO_HOLDING, Call, Holding, parts_of
 from runtime.primitives.hashing import blake2_256
@@ -46,12 +46,15 @@ if TYPE_CHECKING:
 
 LOAD_INTERVAL_WEIGHT = 150_000_000  # 150 us: book, flows, and the arrays of an interval
 LOAD_ORDER_WEIGHT = 6_000_000  # 6 us: an order's hash and its place in the arrays
+ENTRY_WEIGHT = 1_500_000  # 1.5 us: an interval of an execution, made and put into its arrays
+WAITING_WEIGHT = 300_000_000  # 300 us: reading an order that waits, and where its intervals stand
 LOAD_PERCENT, SEARCH_PERCENT = 30, 20
 """Of a call's weight, for reading and for searching; the rest is left for booking."""
 
 
 def call_coupled(market: "Trading", call: Call, budget: int) -> int:
     """Let the coupled orders take part in a call that begins; the budget that is left."""
+    budget -= WAITING_WEIGHT * len(market.coupled_waiting.get())
     group = taking_part(market, call)
     if group:
         budget = accept_some(market, call, group, budget)
@@ -111,8 +114,8 @@ def accept_some(market: "Trading", call: Call, group: Sequence[Contender], budge
 def fitting_in(
     market: "Trading", group: Sequence[Contender], weight: int
 ) -> tuple[list[Contender], int]:
-    """The orders whose intervals can be read within a weight, nearest gate first, then by rank;
-    by rank, and what reading takes.
+    """The orders whose intervals can be read, and whose executions can be made, within a weight,
+    nearest gate first, then by rank; by rank, and what that takes.
     """
     known: set[int] = set()
     spent = 0
@@ -121,7 +124,8 @@ def fitting_in(
         enumerate(group), key=lambda entry: (parts_of(entry[1].order_id)[0], entry[0])
     ):
         new = [k for k in intervals_of(contender.terms) if k not in known]
-        needed = sum(load_weight_of(market, interval) for interval in new)
+        needed = ENTRY_WEIGHT * entries_of(contender.terms)
+        needed += sum(load_weight_of(market, interval) for interval in new)
         if spent + needed <= weight:
             spent += needed
             known.update(new)

@@ -78,8 +78,10 @@ def place_coupled(market: "Trading", who: AccountId, number: int, terms: Coupled
     own = sum(parts_of(order_id)[1] == number for order_id in waiting)
     if len(waiting) >= COUPLED_MAX or own >= COUPLED_PER_CONNECTION_MAX:
         raise TooManyCoupledOrders
+    others = waiting_of(market, number)
     for interval in named:
-        check_capacity(market, number, connection, interval, reach_at(terms, interval))
+        reach = reach_at(terms, interval)
+        check_capacity(market, number, connection, interval, reach, others)
     first = named[0]
     holding = market.holdings[first, number]
     check_rate(holding)
@@ -123,10 +125,13 @@ def check_capacity(
     connection: "Connection",
     interval: int,
     reach: Reach,
+    others: Sequence[CoupledOrder],
 ) -> None:
-    """Refuse more than the connection carries beside all it has for the interval already."""
+    """Refuse more than the connection carries beside all it has for the interval already;
+    `others`: its coupled orders that wait.
+    """
     holding = market.holdings[interval, number]
-    committed = market.committed(interval, number)
+    committed = market.committed_with(others, interval, number)
     net_wh = holding.buy_wh - holding.sell_wh
     taken_wh = reach.import_wh + committed[0] + net_wh + open_wh(holding, Side.BID)
     given_wh = reach.export_wh + committed[1] - net_wh + open_wh(holding, Side.OFFER)

@@ -71,13 +71,18 @@ def executions_of(terms: CoupledTerms) -> list[Execution]:
 def executions_of_block(block: Block) -> list[Execution]:
     """A block as a whole, and at the smaller ratios that it allows."""
     spare_ppm = MILLION - block.acceptance_min_ppm
-    steps = ACCEPTANCE_STEPS if spare_ppm > 0 else 0
+    steps = sizes_of(block) - 1
     found: list[Execution] = []
     for step in range(steps + 1):
         ratio_ppm = MILLION - (spare_ppm * step // steps if step else 0)
         parts = [quantity * ratio_ppm // MILLION for quantity in block.quantities_wh]
         found.append(execution(block.side, block.price_micro, block.first, parts))
     return found
+
+
+def sizes_of(block: Block) -> int:
+    """In how many sizes a block may be accepted."""
+    return 1 + (ACCEPTANCE_STEPS if block.acceptance_min_ppm < MILLION else 0)
 
 
 def whole(block: Block) -> Execution:
@@ -112,6 +117,20 @@ def named_count(terms: CoupledTerms) -> int:
         return sum(len(block.quantities_wh) for block in terms.blocks)
     first, last = window_of(terms)
     return min(max(last - first + 1, 0), WINDOW_MAX)
+
+
+def entries_of(terms: CoupledTerms) -> int:
+    """How many intervals all executions of checked terms have together; a vehicle and a battery
+    have one execution at a time.
+    """
+    if isinstance(terms, Blocks):
+        return sum(
+            sizes_of(block) * sum(wh > 0 for wh in block.quantities_wh) for block in terms.blocks
+        )
+    first, last = window_of(terms)
+    if isinstance(terms, Flexible):
+        return (last - first + 2 - terms.duration) * terms.duration
+    return last - first + 1
 
 
 def window_of(terms: CoupledTerms) -> tuple[int, int]:

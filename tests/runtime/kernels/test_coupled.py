@@ -128,3 +128,10 @@ def test_moves_change_welfare_by_their_gain_until_none_gains() -> None:
             problem.apply(move)
             assert problem.welfare() == before + move.gain, f"seed {seed}"
         assert move.curves <= problem.size()
+
+
+def test_a_curve_without_orders_has_no_steps_whatever_others_take_or_give() -> None:
+    curve = coupled.curve_of(OrderArrays.of([], [], [], []))
+
+    for position_wh in (-100, 0, 100):
+        assert curve.steps_up(position_wh, 50, 64) == curve.steps_down(position_wh, 50, 64) == []

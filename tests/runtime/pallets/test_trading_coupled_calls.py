@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from runtime.pallets.trading import coupled_search
+from runtime.pallets.trading import coupled_call, coupled_search
 from runtime.pallets.trading.coupled_records import (
     Blocks,
     CoupledAccepted,
@@ -19,6 +19,7 @@ from runtime.pallets.trading.coupled_records import (
     CoupledTerms,
     Flexible,
 )
+from runtime.pallets.trading.coupled_terms import entries_of, executions_of
 from runtime.pallets.trading.events import IntervalCleared, OrderFilled
 from runtime.pallets.trading.records import Call
 from tests.runtime.pallets.coupled_books import (
@@ -283,6 +284,36 @@ def test_a_call_without_room_for_its_intervals_leaves_an_order_unaccepted() -> N
 
     _, events = zone_with(*offers, coupled=coupled, clearing_weight=10**10)
     assert len(accepted_in(zone, events)) == 1
+
+
+def test_orders_whose_executions_a_call_cannot_make_wait_for_the_next_one() -> None:
+    """The work of making executions is counted before it is done, as all other work is."""
+    wide = Blocks(
+        tuple(
+            block(*[100] * 8, price_micro=80_000 + n, acceptance_min_ppm=500_000) for n in range(8)
+        )
+    )
+    assert entries_of(wide) == sum(len(each.energies) for each in executions_of(wide)) == 320
+    zone, _ = zone_with((2, K, OFFER, 50_000, 500), coupled=wide)
+    assert len(zone.trading.list_coupled_orders()) == 1
+    group = coupled_call.taking_part(zone.trading, Call(zone.clock.ms, bytes(32), ()))
+    reading = sum(coupled_call.load_weight_of(zone.trading, K + n) for n in range(8))
+    enough = reading + 320 * coupled_call.ENTRY_WEIGHT
+
+    assert coupled_call.fitting_in(zone.trading, group, enough) == (group, enough)
+    assert coupled_call.fitting_in(zone.trading, group, enough - 1) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        Blocks((block(200, 0, 300), block(200, acceptance_min_ppm=ALL // 2))),
+        Flexible(BID, 200_000, 600, 2, K, K + 5),
+        Flexible(BID, 200_000, 600, 6, K, K + 5),
+    ],
+)
+def test_entries_are_those_of_all_executions(terms: CoupledTerms) -> None:
+    assert entries_of(terms) == sum(len(each.energies) for each in executions_of(terms))
 
 
 def test_an_exhausted_search_accepts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
