@@ -70,9 +70,8 @@ def solve(
     balances: int,
     first_binary: int,
 ) -> float:
-    solver = highspy.Highs()  # type: ignore[no-untyped-call]
+    solver = highspy.Highs()
     solver.setOptionValue("output_flag", False)
-    solver.setOptionValue("threads", 1)
     solver.setOptionValue("time_limit", SECONDS_MAX)
     solver.setOptionValue("mip_rel_gap", 1e-6)
     program = highspy.HighsLp()
@@ -90,7 +89,8 @@ def solve(
     kinds += [highspy.HighsVarType.kInteger] * (len(gain) - first_binary)
     program.integrality_ = kinds
     solver.passModel(program)
-    solver.run()
+    status = solver.run()
+    assert status != highspy.HighsStatus.kError, "the program was not solved"
     info = solver.getInfo()
     is_linear = first_binary == len(gain)
     return float(info.objective_function_value if is_linear else info.mip_dual_bound)

@@ -1,17 +1,12 @@
-"""The search for coupled orders against the optimum, and against the work it says it does."""
+"""The search for coupled orders against the optimum, and within the work it may do."""
 
 from statistics import median
-from time import process_time
 
 import pytest
 
 from runtime.pallets.trading.coupled_search import Weights
 from tests.runtime.kernels.books import examples
 from tests.runtime.pallets.coupled_gaps import gap, instance, searched
-
-PICOSECONDS = 10**12
-SLOWER = 4
-"""How much slower than the bench machine a machine may be that runs the tests."""
 
 
 @pytest.mark.slow
@@ -32,17 +27,6 @@ def test_blocks_miss_little_of_what_a_program_finds_that_may_accept_losses(
 @pytest.mark.slow
 def test_flexible_loads_miss_as_little() -> None:
     assert gap(instance(0, 8, flexible=True)) <= 0.0055
-
-
-def test_the_work_that_is_counted_covers_the_time_it_takes() -> None:
-    found = instance(1, 60, flexible=True)
-    searched(found)
-
-    begin = process_time()
-    outcome = searched(found)
-    took = process_time() - begin
-
-    assert took <= SLOWER * outcome.weight / PICOSECONDS
 
 
 def test_less_work_accepts_no_more_than_it_verified() -> None:
