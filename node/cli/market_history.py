@@ -44,12 +44,12 @@ async def history(
     first: int | None, last: int | None, days: bool, output: str, node: NodeAddress
 ) -> None:
     """Show the prices of intervals that traded, or of days with their roots."""
-    rows: list[tuple[int, Candle | None, dict[str, object]]]
+    rows: Rows
     async with node_at(node) as link:
         if days:
             span = u32(first or 0) + u32(NUMBER_MAX if last is None else last)
             kept: Days = await ask(link, "Trading_days", span, Days)
-            rows: Rows = [(number, day.candle, row_of_day(day)) for number, day in kept]
+            rows = [(number, day.candle, row_of_day(day)) for number, day in kept]
         else:
             if last is None:
                 last = await ask(link, "Trading_current_interval", b"", U32)
