@@ -27,7 +27,7 @@ from runtime.pallets.trading.events import GateClosed, IntervalCleared, OrderFil
 from runtime.pallets.trading.fund import put_quotes, quotes_max, take_quotes_back
 from runtime.pallets.trading.history import note_trade
 from runtime.pallets.trading.orders import hold_of, position_of
-from runtime.pallets.trading.pairing import pair_fills, pairing_weight
+from runtime.pallets.trading.pairing import pair_fills, pairing_weight, stored_pairs
 from runtime.pallets.trading.price_parts import note_clearing
 from runtime.pallets.trading.records import (
     Book,
@@ -95,7 +95,8 @@ def advance(market: "Trading", call: Call, budget: int) -> tuple[Call | None, in
     while pending:
         book = market.books[pending[0]]
         if book is not None and not book.is_closed:
-            weight = call_weight(book.orders + quotes_max(market))
+            orders = book.orders + quotes_max(market)
+            weight = call_weight(orders, stored_pairs(market, pending[0]))
             if weight > budget and budget < whole:
                 return replace(call, pending=tuple(pending)), budget
             budget -= weight
@@ -104,9 +105,11 @@ def advance(market: "Trading", call: Call, budget: int) -> tuple[Call | None, in
     return None, budget
 
 
-def call_weight(orders: int) -> int:
-    """What a call for an interval takes at most, with its pairing, in picoseconds."""
-    return INTERVAL_WEIGHT + ORDER_WEIGHT * orders + pairing_weight(orders)
+def call_weight(orders: int, pairs: int = 0) -> int:
+    """What a call for an interval takes at most, with its pairing, in picoseconds. `pairs`: those
+    of its earlier calls.
+    """
+    return INTERVAL_WEIGHT + ORDER_WEIGHT * orders + pairing_weight(orders, pairs)
 
 
 def run_call(market: "Trading", call: Call, interval: int, book: Book) -> None:

@@ -37,7 +37,7 @@ from runtime.pallets.trading.coupled_search import (
     search,
 )
 from runtime.pallets.trading.coupled_terms import entries_of, intervals_of, split_of_hold
-from runtime.pallets.trading.pairing import pair_fills
+from runtime.pallets.trading.pairing import pair_fills, stored_pairs
 from runtime.pallets.trading.records import NO_BOOK, NO_HOLDING, Call, Holding, parts_of
 from runtime.primitives.hashing import blake2_256
 
@@ -95,7 +95,7 @@ def accept_some(market: "Trading", call: Call, group: Sequence[Contender], budge
         return budget
     named = {interval for contender in fitting for interval in intervals_of(contender.terms)}
     auctions = {interval: auction_at(market, call, interval) for interval in sorted(named)}
-    rooms = [room_of(auction) for auction in auctions.values()]
+    rooms = [room_of(market, auction) for auction in auctions.values()]
     config = market.config
     search_weight = budget * SEARCH_PERCENT // 100
     outcome = search(
@@ -146,7 +146,7 @@ def auction_at(market: "Trading", call: Call, interval: int) -> ListedAuction:
     return listed_auction_of(market, call, interval, book, holdings)
 
 
-def room_of(auction: ListedAuction) -> Room:
+def room_of(market: "Trading", auction: ListedAuction) -> Room:
     """An interval as the search sees it."""
     orders = auction.orders
     return Room(
@@ -155,6 +155,7 @@ def room_of(auction: ListedAuction) -> Room:
         int(orders.qty.sum()),
         int(auction.tree.parent.size),
         auction.is_lifted or (orders.price.size > 0 and int(orders.price.min()) < 1),
+        stored_pairs(market, auction.interval),
     )
 
 

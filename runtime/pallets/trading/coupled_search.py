@@ -59,6 +59,9 @@ class Room(NamedTuple):
     is_lifted: bool
     """Prices are raised, whatever comes: some limit is or was below 1."""
 
+    pairs: int
+    """That earlier calls made."""
+
 
 class Bounds(NamedTuple):
     """Prices between which a coupled order may be accepted, and the least one that is legal."""
@@ -222,10 +225,11 @@ def first_of(execution: Execution) -> int:
     return execution.energies[0][0]
 
 
-def booking_weight(orders: int, clearing: Clearing) -> int:
+def booking_weight(room: Room, clearing: Clearing) -> int:
     """What it takes to book a clearing and to pair what it filled."""
     filled = int((clearing.fill > 0).sum())
-    return BOOK_INTERVAL_WEIGHT + BOOK_ORDER_WEIGHT * orders + pairing_weight(filled)
+    booked = BOOK_INTERVAL_WEIGHT + BOOK_ORDER_WEIGHT * room.orders.bus.size
+    return booked + pairing_weight(filled, room.pairs)
 
 
 class Screen:
@@ -421,7 +425,7 @@ class Trial:
         """What booking a choice takes."""
         clearings = self.clearings_of(chosen)
         return sum(
-            booking_weight(self._rooms[interval].orders.bus.size, clearing)
+            booking_weight(self._rooms[interval], clearing)
             for interval, clearing in clearings.items()
         )
 

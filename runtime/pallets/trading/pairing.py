@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 PAIRS_MAX = 1_024
 """Pairs of an interval; calls that would add more are mixed. Bounds what each call reads again."""
 
-PAIRING_WEIGHT = 3_000_000_000  # 3 ms: reading and writing all pairs an interval can have
+PAIRING_WEIGHT = 3_000_000_000  # 3 ms: reading and writing that many pairs
+MIXED_PAIR_WEIGHT = 3_000_000  # 3 us: one of those beyond, with the mix
 PAIRED_ORDER_WEIGHT = 25_000_000  # 25 us: its connection's wishes, its part of the table
 
 POINTS_SCALE = 4
@@ -120,9 +121,17 @@ def pair_fills(
     market.deposit_event(FillsPaired(interval, sum(bought.values()), green_wh, is_exact))
 
 
-def pairing_weight(orders: int) -> int:
-    """What pairing a call of so many orders takes at most, in picoseconds."""
-    return PAIRING_WEIGHT + PAIRED_ORDER_WEIGHT * orders
+def pairing_weight(orders: int, stored: int) -> int:
+    """What pairing a call of so many orders takes at most beside the pairs of earlier calls, in
+    picoseconds.
+    """
+    beyond = max(0, stored - PAIRS_MAX)
+    return PAIRING_WEIGHT + MIXED_PAIR_WEIGHT * beyond + PAIRED_ORDER_WEIGHT * orders
+
+
+def stored_pairs(market: "Trading", interval: int) -> int:
+    """How many pairs earlier calls made; whoever asks has the call read them next."""
+    return len(market.pairs[interval] or ())
 
 
 def fills_of(

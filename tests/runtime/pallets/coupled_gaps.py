@@ -98,7 +98,7 @@ def coupled(random: Random, flexible: bool) -> CoupledTerms:
 def searched(found: Instance, weights: Weights = PLENTY) -> Outcome:
     """What the search accepts of an instance."""
     rooms = [
-        Room(interval, book, int(book.qty.sum()), found.tree.parent.size, is_lifted=False)
+        Room(interval, book, int(book.qty.sum()), found.tree.parent.size, is_lifted=False, pairs=0)
         for interval, book in enumerate(found.books)
     ]
     contenders = [

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from runtime.kernels.auction import OrderArrays, TreeArrays, clear_signed
-from runtime.pallets.trading import clearing, errors, events
+from runtime.pallets.trading import clearing, errors, events, pairing
 from runtime.pallets.trading.records import order_id_of
 from runtime.primitives.hashing import blake2_256
 from tests.runtime.pallets.zone import (
@@ -154,6 +154,24 @@ def test_a_budget_that_fits_clears_several_intervals_in_one_block() -> None:
     zone.block(K0 + 1)
 
     assert [zone.position(k, 2)[0] for k in (K, K + 1, K + 2)] == [100, 100, 0]
+
+
+def test_the_pairs_of_earlier_calls_count_in_the_weight_of_a_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pairing, "PAIRS_MAX", 0)  # so all of them are beyond what is included
+    zone = Zone(clearing_weight=2 * clearing.call_weight(orders=2))
+    intervals = (K + 3, K + 4)
+    zone.block(K0)
+    bought = []
+    for now in (K0, K0 + 1):
+        zone.block(now, SLOT_MS, *(partial(match, zone, k) for k in intervals))
+        zone.block(now + 1)
+        bought.append([zone.position(k, 2)[0] for k in intervals])
+
+    assert bought == [[100, 100], [200, 100]]
+    zone.block(K0 + 2, SLOT_MS)
+    assert [zone.position(k, 2)[0] for k in intervals] == [200, 200]
 
 
 def test_the_order_of_orders_in_blocks_does_not_matter() -> None:
