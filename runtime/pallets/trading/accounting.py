@@ -52,7 +52,9 @@ CONNECTION_WEIGHT = 100_000_000  # 100 us: its reading or estimate, its line, it
 
 
 def note_time(market: "Trading", now_ms: int) -> None:
-    """Store the intervals whose readings can come now: this one and the two before it."""
+    """Store the intervals whose readings can come now: this one and the two before it. Those that
+    were open when the chain stood still, and will never be settled, are forgotten by the grid.
+    """
     schedule = market.schedule.get()
     current = now_ms // market.config.market_interval_ms
     if current <= schedule.seen:
@@ -60,8 +62,11 @@ def note_time(market: "Trading", now_ms: int) -> None:
     first = max(
         schedule.seen + 1, current - SETTLEMENT_INTERVALS + 1, market.config.genesis_interval
     )
-    stored = tuple(sorted({*schedule.stored, *range(first, current + 1)}))
-    market.schedule.set(replace(schedule, seen=current, stored=stored))
+    stored = {*schedule.stored, *range(first, current + 1)}
+    for interval in range(schedule.seen + 1, min(first, schedule.opened + 1)):  # of one day
+        if interval not in stored:
+            market.config.grid.forget(interval)
+    market.schedule.set(replace(schedule, seen=current, stored=tuple(sorted(stored))))
 
 
 def settlements_fitting(market: "Trading") -> int:

@@ -183,3 +183,19 @@ def test_members_release_congestion_rent_to_the_operator_and_no_more_than_there_
 def test_a_genesis_with_impossible_tariffs_is_refused(slots: Sequence[int]) -> None:
     with pytest.raises(ValueError, match="tariffs of the genesis"):
         Zone(LOSSY, market={"tariffs": IN_GENESIS | {"slots": slots}})
+
+
+def test_tariffs_of_a_day_that_the_chain_slept_through_are_forgotten() -> None:
+    zone = Zone(LOSSY, market={"tariffs": IN_GENESIS})
+    traded = K0 + 60
+    for offset_ms in range(0, 5_000, 500):  # each block opens some more of the day
+        zone.block(K0, offset_ms)
+    trade(zone, traded, K0)
+    assert set(zone.grid.tariffs.keys()) == set(range(K0, zone.trading.schedule.get().opened + 1))
+
+    now = K0 + 500
+    for offset_ms in range(0, 5_000, 500):
+        zone.block(now, offset_ms)
+
+    kept = set(zone.grid.tariffs.keys()) & set(range(now))
+    assert kept == {K0, K0 + 1, traded}  # they were settled

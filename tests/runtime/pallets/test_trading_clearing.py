@@ -163,7 +163,7 @@ def test_the_pairs_of_earlier_calls_count_in_the_weight_of_a_call(
     zone = Zone(clearing_weight=2 * clearing.call_weight(orders=2))
     intervals = (K + 3, K + 4)
     zone.block(K0)
-    bought = []
+    bought: list[list[int]] = []
     for now in (K0, K0 + 1):
         zone.block(now, SLOT_MS, *(partial(match, zone, k) for k in intervals))
         zone.block(now + 1)
