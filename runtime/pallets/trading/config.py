@@ -30,6 +30,10 @@ class Purse(Protocol):
         """What is not set aside."""
         ...
 
+    def existential_deposit(self) -> int:
+        """The least an account has to keep free."""
+        ...
+
     def reserved_balance(self, who: AccountId) -> int:
         """What this pallet has set aside."""
         ...

@@ -49,7 +49,7 @@ STEPS_PER_SIDE = 4
 QUOTES_MAX = 2 * STEPS_PER_SIDE
 CAP_WH_MAX = 1_000_000  # a zone of a thousand homes trades less in a quarter hour
 KEPT_NANO = 1_000_000_000
-"""Never kept aside: what the account needs to exist."""
+"""Never kept aside, nor is the existential deposit of a chain where that is more."""
 
 
 class FundTerms(Struct):
@@ -186,7 +186,8 @@ def quotes_of(market: "Trading", fund: Fund, interval: int, holding: Holding) ->
     sold_wh = holding.sell_wh - holding.buy_wh
     orders = curve(fund.terms, sold_wh, config.feed_in_price, retail)
     prices = market.hold_prices(interval, fund.connection)
-    available = config.currency.free_balance(LIQUIDITY_FUND) - KEPT_NANO + holding.held_nano
+    kept = max(KEPT_NANO, config.currency.existential_deposit())
+    available = config.currency.free_balance(LIQUIDITY_FUND) - kept + holding.held_nano
     while orders and hold_of(position_of(holding), orders, prices) > available:
         orders = without_last(orders)
     return orders

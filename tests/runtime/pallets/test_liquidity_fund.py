@@ -22,7 +22,9 @@ from runtime.pallets.trading.fund import (
     NoFund,
     curve,
 )
+from runtime.pallets.trading.orders import hold_of
 from runtime.pallets.trading.records import NO_BOOK, Side
+from runtime.pallets.trading.settlement import Position
 from runtime.primitives.block import Block
 from tests.runtime.pallets.test_trading_kept_books import INTERVALS, traffic
 from tests.runtime.pallets.zone import (
@@ -259,3 +261,20 @@ def test_books_that_are_kept_between_calls_have_its_quotes_as_those_read_anew() 
     chain.runtime.bind(chain.overlay())
     holdings = [chain.runtime.trading.holdings[interval, FUND] for interval in INTERVALS]
     assert sum(holding.buy_wh + holding.sell_wh for holding in holdings) > 0
+
+
+def test_it_keeps_the_existential_deposit_where_that_is_more_than_it_keeps_anyway(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or the call could not keep its collateral aside, and the block could not end."""
+    monkeypatch.setattr(fund, "KEPT_NANO", 0)
+    quotes = curve(FundTerms(400, 20_000), 0, F, R)
+    zone = zone_with_fund(wealth=WEALTH)
+    needed = hold_of(Position(), quotes, zone.trading.hold_prices(K, FUND))
+
+    zone = zone_with_fund(wealth=needed)
+    placed(zone, K0, partial(zone.order, 1, K, BID, R, 50))
+    view = zone.trading.read_fund(K)
+
+    assert view is not None and 0 < len(view.quotes) < len(quotes)
+    assert zone.position(K, 1) == (50, 0)
