@@ -9,6 +9,7 @@ h11 the same. Each raises for what must not happen.
 
 import logging
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -90,14 +91,24 @@ class _Alarm(logging.Handler):
         raise AssertionError(record.getMessage())
 
 
+@contextmanager
+def _alarmed() -> Iterator[None]:
+    """While a message is answered, and no longer: the logger belongs to the whole process."""
+    logger, alarm = logging.getLogger("rpc"), _Alarm(logging.ERROR)
+    logger.addHandler(alarm)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(alarm)
+        logger.propagate = True
+
+
 class _Client:
     """The sessions of one node, new ones in time. Needs to run inside trio."""
 
     def __init__(self) -> None:
         self._left = 0
-        logger = logging.getLogger("rpc")
-        logger.addHandler(_Alarm(logging.ERROR))
-        logger.propagate = False
 
     def answer(self, message: bytes) -> bytes | None:
         if self._left == 0:
@@ -155,7 +166,8 @@ def _client() -> _Client:
 
 def rpc(data: bytes) -> None:
     """A message of a client, to a server with every method."""
-    message = _client().answer(data)
+    with _alarmed():
+        message = _client().answer(data)
     if message is None:
         return
     replies = msgspec.json.decode(message)

@@ -41,6 +41,7 @@ STATUS_FIELDS = {
     "traded_wh",
     "money_residual_nano",
     "energy_residual_wh",
+    "invariants",
 }
 
 
