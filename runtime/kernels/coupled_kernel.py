@@ -45,8 +45,7 @@ def cost_at(curves: Curves, interval: int, position: int) -> int:
     segments, least, least_cost, end, price, cost = curves
     first, last = segments[interval], segments[interval + 1]
     if position == least[interval]:
-        at_least: int = least_cost[interval]
-        return at_least
+        return int(least_cost[interval])
     if position < least[interval] or first == last or position > end[last - 1]:
         return UNSERVED
     while first < last - 1:
@@ -56,8 +55,7 @@ def cost_at(curves: Curves, interval: int, position: int) -> int:
         else:
             last = middle + 1
     segment = first
-    at_position: int = cost[segment] - price[segment] * (end[segment] - position)
-    return at_position
+    return int(cost[segment] - price[segment] * (end[segment] - position))
 
 
 @kernel(f"{INT}({ALTERNATIVES}, {PAIR}, {INT}, {INT}, {SCRATCH}, {INT})")
@@ -134,8 +132,7 @@ def overlap(alternatives: Alternatives, entries: Pair, one: int, other: int) -> 
     if first[one] == end[one] or first[other] == end[other]:
         return False
     starts_before = slot[first[one]] <= slot[end[other] - 1]
-    other_starts_before: bool = slot[first[other]] <= slot[end[one] - 1]
-    return starts_before and other_starts_before
+    return bool(starts_before and slot[first[other]] <= slot[end[one] - 1])
 
 
 @kernel(f"void({CURVES}, {ALTERNATIVES}, {PAIR}, {STATE}, {ARRAY})")
