@@ -70,16 +70,20 @@ def test_green_energy_is_bought_from_a_neighbour_who_buys_half_of_it_back(
     bounded = wishes | {"partners": [wishes["partners"]]}  # this SDK wants a BoundedVec so
     premium = {"connection": number, "premium_micro": PREMIUM, "budget_nano": BUDGET}
     sale = {"side": "Offer", "price_micro": 20_000, "quantity_wh": 200}
-    succeed(client, neighbour.owner, place_order(neighbour.connection, interval, **sale))
     receipts = submit_all(
         client,
         owner,
         [
             ("Trading", "declare_preferences", {"connection": number, "preferences": bounded}),
             ("Trading", "declare_premium", premium),
-            place_order(number, interval, quantity_wh=200),
         ],
     )
+    # A block was made just now: both orders reach the next one, and so the same call.
+    offered_sale = client.create_signed_extrinsic(
+        client.compose_call(*place_order(neighbour.connection, interval, **sale)), neighbour.owner
+    )
+    client.submit_extrinsic(offered_sale)
+    receipts += submit_all(client, owner, [place_order(number, interval, quantity_wh=200)])
     assert [error_of(receipt) for receipt in receipts] == ["", "", ""]
     assert client.query("Trading", "Preferences", [number]).value == wishes
 
