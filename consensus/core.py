@@ -110,6 +110,8 @@ class Core:
         self._is_clock_wrong = False
         self._final_since_ms = 0
         self._is_lag_told = False
+        self.is_started = False
+        """Whether it has taken up the stored state; before that it has no status."""
 
     # --- the two doors
 
@@ -143,6 +145,7 @@ class Core:
         self._author.load(state.voter)
         self._voter.load(state.voter, state.signer_marks, state.justification)
         self._voter.step()
+        self.is_started = True
         return self._out.drain()
 
     def handle(self, now_ms: int, wall_ms: int, event: Event) -> list[Effect]:

@@ -93,6 +93,8 @@ class ChainAdapter:
 
     def finality_rounds(self) -> ports.FinalityRounds | None:
         """Whose votes the rounds of GRANDPA wait for."""
+        if not self._core.is_started:
+            return None
         rounds = [_round_votes(tally) for tally in self._core.rounds]
         if not rounds:
             return None

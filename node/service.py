@@ -220,7 +220,7 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
                 chain,
                 view,
                 sync_target,
-                lambda: engine.core.status.is_major_syncing,
+                lambda: not engine.core.is_started or engine.core.status.is_major_syncing,
             ),
             keys=KeysAdapter(keystore),
             dret=DretAdapter(chain, pool, config.name, config.is_validator, view, market),
