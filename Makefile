@@ -82,8 +82,8 @@ lint: setup-test
 	nice -n 10 $(BIN)/mypy --config-file tests/mypy.ini tests
 	nice -n 10 $(BIN)/pyright
 
-# Networks of their own, beside the devnet that the other live tests share.
-VALIDATORS := tests/live/test_governance.py tests/live/test_random_crashes.py
+# Nodes and networks of their own, beside the devnet that the other live tests share.
+VALIDATORS := $(addprefix tests/live/test_,governance.py random_crashes.py rpc_limits.py node.py)
 
 unit-live: setup-test
 	$(BIN)/python -m pytest tests/live $(VALIDATORS:%=--ignore=%)
