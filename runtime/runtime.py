@@ -24,7 +24,7 @@ from runtime.frame.validity import Validity
 from runtime.pallets.aura import Aura
 from runtime.pallets.aura import Config as AuraConfig
 from runtime.pallets.authorities import Authorities
-from runtime.pallets.authorities import Config as AuthoritiesConfig
+from runtime.pallets.authorities.config import Config as AuthoritiesConfig
 from runtime.pallets.balances import Balances
 from runtime.pallets.balances import Config as BalancesConfig
 from runtime.pallets.consumption_metering import Config as ConsumptionMeteringConfig

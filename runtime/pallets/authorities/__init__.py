@@ -24,7 +24,6 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from runtime import frame
 from runtime.frame import (
     U32,
     AccountId,
@@ -44,7 +43,7 @@ from runtime.frame import (
     api,
     call,
 )
-from runtime.pallets.aura import slot_of
+from runtime.pallets.authorities.config import Config
 from runtime.pallets.authorities.errors import (
     AlreadyMember,
     AlreadySeen,
@@ -87,12 +86,6 @@ from runtime.pallets.authorities.offences import (
     equivocating_voter,
     offence_key,
 )
-from runtime.pallets.authorities.ports import (
-    BlockReader,
-    GatewaySeat,
-    MarketSeat,
-    OperatorSeat,
-)
 from runtime.pallets.authorities.proposals import (
     MEMBERS_MAX,
     MEMBERS_MIN,
@@ -113,9 +106,9 @@ from runtime.pallets.authorities.proposals import (
     is_urgent,
 )
 from runtime.pallets.authorities.records import Candidate, Overview, Upgrade, ValidatorView
-from runtime.pallets.session import Session, SetRecord
+from runtime.pallets.authorities.tags import tag_author_report, tag_heartbeat, tag_vote_report
+from runtime.pallets.session import SetRecord
 from runtime.pallets.system import account_from_text
-from runtime.primitives.block import Header
 from runtime.primitives.crypto import Scheme, verify
 from runtime.primitives.grandpa import EquivocationProof
 from runtime.primitives.scale import DecodeError
@@ -128,7 +121,6 @@ CANDIDATES_MAX = 16
 SILENT_SESSIONS = 3  # in a row without a sign of life, then the runtime proposes removal
 EMERGENCIES_MAX = 2  # of one member within thirty times the life of an emergency measure
 EMERGENCY_WINDOW = 30
-REPORTS_MAX = 64  # of authors in the pool: they pay nothing
 PEER_ID_BYTES_MAX = 64
 NODE_VERSION_BYTES_MAX = 32
 
@@ -137,59 +129,6 @@ VOTE_WEIGHT = 150_000_000
 REPORT_WEIGHT = 450_000_000  # two signatures of sr25519 and the hashes of two headers
 HEARTBEAT_WEIGHT = 300_000_000  # up to two signatures
 HOOKS_WEIGHT = 4_000_000_000  # 100 members and as many proposals at the end of a session
-
-
-class Config(frame.Config):
-    chain: BlockReader
-    """The block under execution."""
-
-    session: Session
-    """Validators and their keys."""
-
-    operator_seat: OperatorSeat
-    """Takes the operator that the members appoint."""
-
-    market: MarketSeat
-    """Does what the members decide about it."""
-
-    gateway_seat: GatewaySeat
-    """Takes the payment gateway that the members appoint."""
-
-    session_length: BlockNumber
-    """Blocks of a session."""
-
-    proposal_life: BlockNumber
-    """Blocks in which a proposal has to find its ayes."""
-
-    timelock: BlockNumber
-    """Blocks between approval and effect."""
-
-    timelock_unanimous: BlockNumber
-    """The same, when all members approve."""
-
-    emergency_life: BlockNumber
-    """Blocks for which an emergency measure holds."""
-
-    heartbeat_sessions: U32
-    """Sessions in a row in which a candidate has to be seen."""
-
-
-def tag_heartbeat(
-    session: int, who: bytes, finalized: int, version: bytes, signature: bytes
-) -> bytes:
-    """One sign of life of an account and session is enough."""
-    return b"heartbeat" + session.to_bytes(4, "little") + who
-
-
-def tag_author_report(set_id: int, first: bytes, second: bytes) -> bytes:
-    """At most 64 reports at a time, whatever headers an author makes up against itself."""
-    slot = slot_of(Header.decode(first).digest) or 0
-    return b"author" + (slot % REPORTS_MAX).to_bytes(1, "little")
-
-
-def tag_vote_report(proof: bytes) -> bytes:
-    """One report of a voter at a time."""
-    return b"vote" + EquivocationProof.decode(proof).equivocation.identity
 
 
 class Authorities(EvidenceApis, Pallet[Config]):

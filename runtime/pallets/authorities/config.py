@@ -1,0 +1,41 @@
+"""What Authorities is given: the session, the seats its decisions fill, how long things take."""
+
+from runtime import frame
+from runtime.frame import U32, BlockNumber
+from runtime.pallets.authorities.ports import BlockReader, GatewaySeat, MarketSeat, OperatorSeat
+from runtime.pallets.session import Session
+
+
+class Config(frame.Config):
+    chain: BlockReader
+    """The block under execution."""
+
+    session: Session
+    """Validators and their keys."""
+
+    operator_seat: OperatorSeat
+    """Takes the operator that the members appoint."""
+
+    market: MarketSeat
+    """Does what the members decide about it."""
+
+    gateway_seat: GatewaySeat
+    """Takes the payment gateway that the members appoint."""
+
+    session_length: BlockNumber
+    """Blocks of a session."""
+
+    proposal_life: BlockNumber
+    """Blocks in which a proposal has to find its ayes."""
+
+    timelock: BlockNumber
+    """Blocks between approval and effect."""
+
+    timelock_unanimous: BlockNumber
+    """The same, when all members approve."""
+
+    emergency_life: BlockNumber
+    """Blocks for which an emergency measure holds."""
+
+    heartbeat_sessions: U32
+    """Sessions in a row in which a candidate has to be seen."""
