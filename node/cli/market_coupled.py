@@ -1,14 +1,12 @@
 """`dret market block|flexible|ev|battery|coupled`: orders over several intervals.
 
-An interval is its number, `+N` for N after the present one, or a time of day such as `22:00`, which
-is the next interval with that time whose gate is still open.
+Intervals are typed as everywhere, see `intervals`.
 """
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import NamedTuple
 
 import asyncclick as click
 
@@ -25,8 +23,8 @@ from node.cli.chain_access import (
     rpc_options,
     signer_options,
     submit,
-    u32,
 )
+from node.cli.intervals import INTERVAL, SLOTS_PER_DAY, When, numbers_of
 from runtime.pallets.trading.coupled_records import (
     BLOCKS_MAX,
     Battery,
@@ -39,50 +37,11 @@ from runtime.pallets.trading.coupled_records import (
 )
 from runtime.pallets.trading.coupled_terms import intervals_of
 from runtime.pallets.trading.records import Side
-from runtime.primitives.scale import U32, codec
+from runtime.primitives.scale import codec
 
-SLOTS_PER_DAY = 96
-GATE_AHEAD = 2
-"""The first interval whose gate is open for sure, counted from the present one."""
-
-INTERVAL_END = 2**32
 ENERGY = click.IntRange(0, 2**32 - 1)
 CONNECTION = click.option("--connection", type=click.IntRange(1), required=True, help="Its number.")
 SIDE = click.option("--side", type=click.Choice(["bid", "offer"]), default="bid", show_default=True)
-
-
-class When(NamedTuple):
-    """An interval as it was written."""
-
-    text: str
-    number: int
-    """Its number, how far it is ahead, or its slot of the day."""
-
-    kind: str
-
-
-class IntervalText(click.ParamType[When]):
-    """An interval by number, distance or time of day."""
-
-    name = "interval"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> When:
-        """What was written; times are quarter hours."""
-        text = str(value)
-        time = re.fullmatch(r"([01]?\d|2[0-3]):(00|15|30|45)", text, re.ASCII)
-        if time:
-            return When(text, int(time[1]) * 4 + int(time[2]) // 15, "time")
-        number = re.fullmatch(r"(\+?)(\d{1,10})", text, re.ASCII)
-        if not number or int(number[2]) >= INTERVAL_END:
-            self.fail(
-                f"{text!r} is no interval: write its number, +N from now, or a quarter hour "
-                "such as 22:15",
-                param,
-                ctx,
-            )
-        return When(text, int(number[2]), "ahead" if number[1] else "number")
 
 
 class BlockText(click.ParamType[tuple[When, tuple[int, ...], int]]):
@@ -120,7 +79,7 @@ class Ratio(click.ParamType[int]):
         return int(ratio)
 
 
-INTERVAL, BLOCK, RATIO = IntervalText(), BlockText(), Ratio()
+BLOCK, RATIO = BlockText(), Ratio()
 FIRST = click.option("--first", type=INTERVAL, required=True, help="4711, +4 or 22:00.")
 LAST = click.option("--last", type=INTERVAL, required=True, help="Included.")
 
@@ -148,11 +107,11 @@ async def block(
     if len(blocks) > BLOCKS_MAX:
         raise click.UsageError(f"{len(blocks)} blocks; a group has at most {BLOCKS_MAX}.")
 
-    def terms(number_of: Callable[[When], int]) -> CoupledTerms:
+    def terms(numbers: Sequence[int]) -> CoupledTerms:
         return Blocks(
             tuple(
-                Block(Side[side.upper()], price, number_of(first), energies, part)
-                for first, energies, price in blocks
+                Block(Side[side.upper()], price, first, energies, part)
+                for first, (_, energies, price) in zip(numbers, blocks, strict=True)
             )
         )
 
@@ -183,9 +142,8 @@ async def flexible(
 ) -> None:
     """Place energy in DURATION intervals on end, whenever it suits between FIRST and LAST."""
 
-    def terms(number_of: Callable[[When], int]) -> CoupledTerms:
-        window = number_of(first), number_of(last)
-        return Flexible(Side[side.upper()], price, energy_wh, duration, *window)
+    def terms(numbers: Sequence[int]) -> CoupledTerms:
+        return Flexible(Side[side.upper()], price, energy_wh, duration, *numbers)
 
     await place(connection, [first, last], terms, signer, node)
 
@@ -211,8 +169,8 @@ async def ev(
 ) -> None:
     """Charge a car between FIRST and the end of LAST, its deadline, when energy is cheapest."""
 
-    def terms(number_of: Callable[[When], int]) -> CoupledTerms:
-        return Vehicle(price, energy_wh, power_w, number_of(first), number_of(last))
+    def terms(numbers: Sequence[int]) -> CoupledTerms:
+        return Vehicle(price, energy_wh, power_w, *numbers)
 
     await place(connection, [first, last], terms, signer, node)
 
@@ -247,10 +205,10 @@ async def battery(
     """Let a battery buy and sell between FIRST and LAST if that pays for losses and wear."""
     end_wh = stored_wh if stored_end_wh is None else stored_end_wh
 
-    def terms(number_of: Callable[[When], int]) -> CoupledTerms:
+    def terms(numbers: Sequence[int]) -> CoupledTerms:
         return Battery(
-            number_of(first),
-            number_of(last),
+            numbers[0],
+            numbers[1],
             capacity_wh,
             stored_wh,
             end_wh,
@@ -327,7 +285,7 @@ async def waiting(link: Link) -> list[CoupledEntry]:
 async def place(
     connection: int,
     written: list[When],
-    terms_of: Callable[[Callable[[When], int]], CoupledTerms],
+    terms_of: Callable[[Sequence[int]], CoupledTerms],
     signer: Signer,
     node: NodeAddress,
     *,
@@ -339,7 +297,7 @@ async def place(
     pair = signer.pair()
     async with node_at(node) as link:
         numbers = await numbers_of(link, written, is_window=is_window)
-        terms = terms_of(lambda when: numbers[when])
+        terms = terms_of(numbers)
         await submit(link, pair, calls.place_coupled(connection, codec(CoupledTerms).encode(terms)))
         entries = await waiting(link)
     for entry in entries:
@@ -356,21 +314,3 @@ async def place(
         "capacity, the money), or a call has accepted it already; `dret market bill` and "
         "`dret query` show fills."
     )
-
-
-async def numbers_of(link: Link, written: list[When], *, is_window: bool) -> dict[When, int]:
-    """The numbers of intervals. Times of day come after the present; in a window, its end after
-    its beginning.
-    """
-    now: int = await ask(link, "Trading_current_interval", b"", U32)
-    slot: int = await ask(link, "Trading_slot_of_day", u32(now), U32)
-    found: dict[When, int] = {}
-    earliest = now + GATE_AHEAD
-    for when in written:
-        if when.kind == "time":
-            found[when] = earliest + (when.number - slot - (earliest - now)) % SLOTS_PER_DAY
-        else:
-            found[when] = when.number + (now if when.kind == "ahead" else 0)
-        if is_window:
-            earliest = max(earliest, found[when])
-    return found

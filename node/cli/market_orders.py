@@ -1,7 +1,7 @@
 """`dret market order`, `curve`, `replace`, `revise`, `cancel` and `orders` on a running chain.
 
-An interval is a number, or `+4`: four ahead of the present one. What became of a call is told by
-the events of its extrinsic; a call that fails names the market's error.
+Intervals are typed as everywhere, see `intervals`. What became of a call is told by the events of
+its extrinsic; a call that fails names the market's error.
 """
 
 import json
@@ -24,11 +24,11 @@ from node.cli.chain_access import (
     u32,
 )
 from node.cli.chain_view import catalogue_of
+from node.cli.intervals import INTERVAL, INTERVAL_HELP, INTERVAL_MAX, When, number_of
 from node.cli.market_chain import CONNECTION
 from node.cli.transactions import Outcome, follow, signed
 from node.client.signing import ERA_BLOCKS
 from node.errors import NotFound
-from runtime.pallets.trading.orders import INTERVALS_AHEAD
 from runtime.pallets.trading.records import (
     ORDERS_PER_HOLDING_MAX,
     EnergyRight,
@@ -36,44 +36,11 @@ from runtime.pallets.trading.records import (
     Side,
     parts_of,
 )
-from runtime.primitives.scale import U32
 
 ENERGY_WH_MAX = 2**26 - 1
 INCLUDED_S = 60.0  # ten blocks of the slowest chain
-INTERVAL_MAX = 2**32 - 1
 ORDER_ID_MAX = 2**64 - 1
 MICRO = 10**6
-
-
-class Interval(NamedTuple):
-    """An interval as it is typed."""
-
-    number: int
-    is_ahead: bool
-    """Whether it counts from the present one."""
-
-
-class IntervalType(click.ParamType[Interval]):
-    """A number of an interval, or how many it is ahead."""
-
-    name = "K|+N"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Interval:
-        """The interval; refused if it is neither."""
-        text = str(value)
-        is_ahead = text.startswith("+")
-        digits = text[1:] if is_ahead else text
-        most = INTERVALS_AHEAD if is_ahead else INTERVAL_MAX
-        if not digits.isascii() or not digits.isdigit() or int(digits) > most:
-            self.fail(
-                f"{text!r} is no interval: expected its number, or +0 to +{INTERVALS_AHEAD} for "
-                "how far it is ahead",
-                param,
-                ctx,
-            )
-        return Interval(int(digits), is_ahead)
 
 
 class Step(NamedTuple):
@@ -102,9 +69,7 @@ class StepType(click.ParamType[Step]):
         return Step(PRICE.convert(price, param, ctx), int(wh))
 
 
-INTERVAL = click.option(
-    "--interval", type=IntervalType(), required=True, help="Its number, or +4 for four ahead."
-)
+AT = click.option("--interval", type=INTERVAL, required=True, help=INTERVAL_HELP)
 QUANTITY = click.option(
     "--wh", "quantity_wh", type=click.IntRange(1, ENERGY_WH_MAX), required=True, help="Energy."
 )
@@ -117,7 +82,7 @@ ORDER_ID = click.argument("order_id", type=click.IntRange(0, ORDER_ID_MAX))
 @click.command()
 @click.argument("side", type=click.Choice(["buy", "sell"]))
 @CONNECTION
-@INTERVAL
+@AT
 @QUANTITY
 @click.option("--price", type=PRICE, help=f"{LIMIT_HELP} Default: a market order.")
 @OUTPUT
@@ -126,7 +91,7 @@ ORDER_ID = click.argument("order_id", type=click.IntRange(0, ORDER_ID_MAX))
 async def order(
     side: str,
     connection: int,
-    interval: Interval,
+    interval: When,
     quantity_wh: int,
     price: int | None,
     output: str,
@@ -140,7 +105,7 @@ async def order(
     """
     number = calls.BID if side == "buy" else calls.OFFER
     async with node_at(node) as link:
-        when = await resolve(link, interval)
+        when = await number_of(link, interval)
         if price is None:
             call = calls.place_market_order(connection, when, number, quantity_wh)
         else:
@@ -150,7 +115,7 @@ async def order(
 
 @click.command()
 @CONNECTION
-@INTERVAL
+@AT
 @BUY
 @SELL
 @OUTPUT
@@ -158,7 +123,7 @@ async def order(
 @rpc_options
 async def curve(
     connection: int,
-    interval: Interval,
+    interval: When,
     buy: Sequence[Step],
     sell: Sequence[Step],
     output: str,
@@ -170,7 +135,7 @@ async def curve(
     if not terms:
         raise click.UsageError("A curve has at least one step: add --buy or --sell.")
     async with node_at(node) as link:
-        when = await resolve(link, interval)
+        when = await number_of(link, interval)
         show(await send(link, signer, calls.place_orders(connection, when, terms)), output)
 
 
@@ -193,7 +158,7 @@ async def replace(
 
 @click.command()
 @CONNECTION
-@INTERVAL
+@AT
 @BUY
 @SELL
 @OUTPUT
@@ -201,7 +166,7 @@ async def replace(
 @rpc_options
 async def revise(
     connection: int,
-    interval: Interval,
+    interval: When,
     buy: Sequence[Step],
     sell: Sequence[Step],
     output: str,
@@ -214,7 +179,7 @@ async def revise(
     """
     terms = terms_of(buy, sell)
     async with node_at(node) as link:
-        when = await resolve(link, interval)
+        when = await number_of(link, interval)
         net_wh = await position_of(link, connection, when)
         call = calls.replace_orders(connection, when, net_wh, terms)
         show(await send(link, signer, call), output)
@@ -232,16 +197,14 @@ async def cancel(order_id: int, output: str, signer: Signer, node: NodeAddress) 
 
 
 @click.command()
-@INTERVAL
+@AT
 @click.option("--connection", type=click.IntRange(0), help="Only of this one.")
 @OUTPUT
 @rpc_options
-async def orders(
-    interval: Interval, connection: int | None, output: str, node: NodeAddress
-) -> None:
+async def orders(interval: When, connection: int | None, output: str, node: NodeAddress) -> None:
     """Show what rests in the book of an interval."""
     async with node_at(node) as link:
-        when = await resolve(link, interval)
+        when = await number_of(link, interval)
         book = await ask(link, "Trading_order_book", u32(when), list[OpenOrder])
     found = [each for each in book if connection in (None, each.connection)]
     if output == "json":
@@ -260,13 +223,6 @@ async def orders(
 
 
 # --- the chain
-
-
-async def resolve(link: Link, interval: Interval) -> int:
-    """The number of an interval."""
-    if not interval.is_ahead:
-        return interval.number
-    return await ask(link, "Trading_current_interval", b"", U32) + interval.number
 
 
 async def left_of(link: Link, order_id: int) -> int:

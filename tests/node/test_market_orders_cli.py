@@ -65,6 +65,17 @@ async def test_an_interval_can_be_told_from_the_present_one() -> None:
     assert await resting("--connection", "1") == []
 
 
+async def test_an_interval_can_be_told_by_the_time_of_day(chain: MemoryChain) -> None:
+    answer = ChainLink("", 0).state_call(
+        "Trading_slot_of_day", f"0x{K.to_bytes(4, 'little').hex()}"
+    )
+    slot = int.from_bytes(bytes.fromhex(answer[2:]), "little")
+
+    told = await done("orders", "--interval", f"{slot // 4}:{slot % 4 * 15:02}")
+
+    assert told.startswith(f"Interval {K}: 0 open orders.")
+
+
 async def test_a_curve_is_placed_revised_and_taken_back() -> None:
     steps = ("--buy", "0.12:200", "--buy", "0.1:300", "--sell", "0.25:50")
     await done("curve", *AT_1, *steps, *ALICE)
@@ -127,6 +138,7 @@ async def test_replacing_what_does_not_rest_says_so() -> None:
         (("order", "buy", *AT_1, "--wh", "500", "--price", "0.1234567"), "finer"),
         (("orders", "--interval", "soon"), "no interval"),
         (("orders", "--interval", "+97"), "+0 to +96"),
+        (("orders", "--interval", "24:00"), "a quarter hour such as 22:15"),
         (("orders", "--interval", "-1"), "no interval"),
         (("orders", "--interval", str(2**32)), "no interval"),
         (("curve", *AT_1, *ALICE), "at least one step"),
