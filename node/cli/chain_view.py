@@ -150,7 +150,7 @@ def value_from(types: Types, type_id: int, text: str) -> Json:
     return text
 
 
-def decoded(catalogue: Catalogue, raw: bytes) -> Json:
+def decoded(catalogue: Catalogue, raw: bytes) -> dict[str, Json]:
     """An extrinsic, or else a call, as JSON. Raises `DecodeError`."""
     try:
         extrinsic = decode_extrinsic(raw)

@@ -10,14 +10,13 @@ dret query Trading_bill 3 1200 1210           a function of a runtime API
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import asyncclick as click
 
 from devnet.rpc_client import Link
 from node.cli.chain_access import (
-    OUTPUT,
     NodeAddress,
     account_of_text,
     node_at,
@@ -30,9 +29,10 @@ from node.cli.chain_view import (
     catalogue_of,
     decoded,
     drt,
-    events_of,
     value_from,
 )
+from node.cli.output import FORM, TEXT, emit
+from node.cli.query_events import events
 from node.cli.query_views import show_all, show_constant, show_pallet
 from node.client.catalogue import Catalogue, FunctionOf
 from node.client.metadata import Constant, Modifier, Pallet, StorageEntry
@@ -73,7 +73,7 @@ async def group() -> None:
 @AT
 @click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT, show_default=True)
 @click.option("--start", help="Go on behind this storage key: the next of an earlier answer.")
-@OUTPUT
+@FORM
 @rpc_options
 async def item(
     name: str | None,
@@ -109,7 +109,7 @@ async def item(
 @group.command()
 @click.argument("address")
 @AT
-@OUTPUT
+@FORM
 @rpc_options
 async def account(address: str, at: str, output: str, node: NodeAddress) -> None:
     """Show money and nonce of an ADDRESS."""
@@ -124,9 +124,8 @@ async def account(address: str, at: str, output: str, node: NodeAddress) -> None
     info = cast("dict[str, Any]", value)
     data = cast("dict[str, int]", info["data"])
     shown = {"account": who, "block": block, **info, "next_nonce": pending}
-    if output == "json":
-        shown["free_display"] = drt(data["free"])
-        click.echo(json.dumps(shown))
+    if output != TEXT:
+        emit({**shown, "free_display": drt(data["free"])}, output)
         return
     click.echo(
         f"{who}\n  free      {drt(data['free']):>28}\n  set aside {drt(data['reserved']):>28}"
@@ -138,7 +137,7 @@ async def account(address: str, at: str, output: str, node: NodeAddress) -> None
 
 @group.command()
 @click.argument("name", default="latest")
-@OUTPUT
+@FORM
 @rpc_options
 async def block(name: str, output: str, node: NodeAddress) -> None:
     """Show a block: NAME is a number, a hash, latest or finalized."""
@@ -154,8 +153,9 @@ async def block(name: str, output: str, node: NodeAddress) -> None:
         decoded(catalogue, bytes.fromhex(raw[2:])) for raw in content["block"]["extrinsics"]
     ]
     shown = {"hash": block_hash, **header, "number": number, "extrinsics": extrinsics}
-    if output == "json":
-        click.echo(json.dumps(shown))
+    if output != TEXT:
+        rows = [{"number": number, "index": at, **each} for at, each in enumerate(extrinsics)]
+        emit(shown, output, rows)
         return
     click.echo(f"Block {number}  {block_hash}")
     for title, field in (("parent", "parentHash"), ("state", "stateRoot")):
@@ -164,28 +164,7 @@ async def block(name: str, output: str, node: NodeAddress) -> None:
         click.echo(f"  {place}: {json.dumps(extrinsic)}")
 
 
-@group.command()
-@AT
-@click.option("--filter", "wanted", help="Only of this pallet, or of this name: trading.*")
-@OUTPUT
-@rpc_options
-async def events(at: str, wanted: str | None, output: str, node: NodeAddress) -> None:
-    """Show the events of a block."""
-    async with node_at(node) as link:
-        block_hash = await block_named(link, at)
-        header = await link.call("chain_getHeader", [block_hash])
-        if header is None:
-            raise NotFound(f"The node does not have block {at}.")
-        is_genesis = int(header["number"], 16) == 0
-        made_by = block_hash if is_genesis else header["parentHash"]
-        found = await events_of(link, await catalogue_of(link, made_by), block_hash)
-    found = [event for event in found if wanted is None or fits(event.name, wanted)]
-    if output == "json":
-        click.echo(json.dumps({"block": block_hash, "events": [e.as_json() for e in found]}))
-        return
-    for event in found:
-        place = "–" if event.extrinsic is None else str(event.extrinsic)
-        click.echo(f"{place:>3} {event.name} {json.dumps(event.fields) if event.fields else ''}")
+group.add_command(events)
 
 
 # --- reading
@@ -221,9 +200,8 @@ class Reader:
             return
         storage_key = "0x" + catalogue.storage_key(pallet, entry, keys).hex()
         value = await self.value(pallet, entry, keys)
-        if self._output == "json":
-            shown = {"block": self._block, "key": storage_key, "value": value}
-            click.echo(json.dumps(shown))
+        if self._output != TEXT:
+            emit({"block": self._block, "key": storage_key, "value": value}, self._output)
         elif value is None and entry.modifier is Modifier.OPTIONAL:
             raise NotFound(f"{pallet.name}.{entry.name} has no such entry in block {self._block}.")
         else:
@@ -244,7 +222,7 @@ class Reader:
         start: str | None,
     ) -> None:
         prefix = "0x" + self._catalogue.storage_key(pallet, entry, keys).hex()
-        shown: list[Json] = []
+        shown: list[Mapping[str, Json]] = []
         last = start
         while len(shown) < limit:
             count = min(PAGE, limit - len(shown))
@@ -255,17 +233,18 @@ class Reader:
             if len(found) < count:
                 last = None
                 break
-        if self._output == "json":
-            click.echo(json.dumps({"block": self._block, "entries": shown, "next": last}))
+        if self._output != TEXT:
+            found = {"block": self._block, "entries": shown, "next": last}
+            emit(found, self._output, shown)
             return
-        for each in cast("list[dict[str, Any]]", shown):
+        for each in shown:
             click.echo(f"{json.dumps(each['keys'])[1:-1]}: {json.dumps(each['value'])}")
         if not shown:
             click.echo(f"{pallet.name}.{entry.name} has no entries here.")
         if last is not None:
             click.echo(f"There may be more: add --start {last}")
 
-    async def _values(self, entry: StorageEntry, keys: Sequence[str]) -> list[Json]:
+    async def _values(self, entry: StorageEntry, keys: Sequence[str]) -> list[Mapping[str, Json]]:
         sets = await self._link.call("state_queryStorageAt", [keys, self._block])
         return [
             {
@@ -296,8 +275,8 @@ async def call_function(
     )
     answer = await link.call("state_call", [found.name, "0x" + data.hex(), block])
     value = catalogue.types.decode(function.output, bytes.fromhex(answer[2:]))
-    if output == "json":
-        click.echo(json.dumps({"block": block, "value": value}))
+    if output != TEXT:
+        emit({"block": block, "value": value}, output)
     else:
         click.echo(json.dumps(value, indent=2))
 
@@ -306,10 +285,3 @@ def is_function(catalogue: Catalogue, name: str) -> bool:
     """Whether a name is meant as a function of a runtime API: not the name of a pallet."""
     pallets = {loose(pallet.name) for pallet in catalogue.metadata.pallets}
     return "_" in name and loose(name) not in pallets
-
-
-def fits(name: str, wanted: str) -> bool:
-    """Whether an event has a name that is wanted: `trading`, `trading.*`, `Trading.OrderPlaced`."""
-    pallet, _, rest = loose(wanted).partition(".")
-    found_pallet, _, found_name = loose(name).partition(".")
-    return pallet in ("*", found_pallet) and rest in ("", "*", found_name)

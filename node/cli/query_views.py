@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import asyncclick as click
 
+from node.cli.output import TEXT, emit
 from node.client.catalogue import Catalogue, FunctionOf, value_type
 from node.client.metadata import Constant, Pallet, note_of
 from node.client.plain import Json
@@ -13,12 +15,12 @@ from node.client.plain import Json
 def show_all(catalogue: Catalogue, output: str) -> None:
     """The pallets and the functions of runtime APIs."""
     functions = catalogue.functions()
-    if output == "json":
-        shown = {
-            "pallets": [pallet_json(catalogue, each) for each in catalogue.metadata.pallets],
-            "functions": [function_json(catalogue, each) for each in functions],
-        }
-        click.echo(json.dumps(shown))
+    if output != TEXT:
+        pallets = [pallet_json(catalogue, each) for each in catalogue.metadata.pallets]
+        answers = [function_json(catalogue, each) for each in functions]
+        rows = [row for pallet in pallets for row in rows_of_pallet(pallet)]
+        rows += [{"kind": "function", **each} for each in answers]
+        emit({"pallets": pallets, "functions": answers}, output, rows)
         return
     for pallet in catalogue.metadata.pallets:
         stored = len(pallet.storage.entries) if pallet.storage is not None else 0
@@ -34,8 +36,9 @@ def show_all(catalogue: Catalogue, output: str) -> None:
 
 def show_pallet(catalogue: Catalogue, pallet: Pallet, output: str) -> None:
     """What a pallet stores, and its constants."""
-    if output == "json":
-        click.echo(json.dumps(pallet_json(catalogue, pallet)))
+    if output != TEXT:
+        described = pallet_json(catalogue, pallet)
+        emit(described, output, rows_of_pallet(described))
         return
     for entry in pallet.storage.entries if pallet.storage is not None else ():
         kinds = catalogue.key_types(entry)
@@ -58,8 +61,8 @@ def show_docs(docs: Sequence[str], note: str) -> None:
 def show_constant(catalogue: Catalogue, pallet: Pallet, constant: Constant, output: str) -> None:
     """A constant."""
     value = catalogue.types.decode(constant.type_id, constant.value)
-    if output == "json":
-        click.echo(json.dumps({"constant": f"{pallet.name}.{constant.name}", "value": value}))
+    if output != TEXT:
+        emit({"constant": f"{pallet.name}.{constant.name}", "value": value}, output)
     else:
         click.echo(json.dumps(value, indent=2))
 
@@ -89,6 +92,15 @@ def pallet_json(catalogue: Catalogue, pallet: Pallet) -> Mapping[str, Json]:
             for constant in pallet.constants
         ],
     }
+
+
+def rows_of_pallet(pallet: Mapping[str, Json]) -> list[Mapping[str, Json]]:
+    """What a pallet stores and its constants, one row each."""
+    rows: list[Mapping[str, Json]] = []
+    for kind, field in (("storage", "storage"), ("constant", "constants")):
+        entries = cast("Sequence[Mapping[str, Json]]", pallet[field])
+        rows += [{"kind": kind, **entry} for entry in entries]
+    return rows
 
 
 def function_json(catalogue: Catalogue, found: FunctionOf) -> Mapping[str, Json]:

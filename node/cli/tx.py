@@ -19,7 +19,6 @@ import msgspec
 
 from devnet.rpc_client import Link, RpcFailed
 from node.cli.chain_access import (
-    OUTPUT,
     NodeAddress,
     Signer,
     node_at,
@@ -28,6 +27,7 @@ from node.cli.chain_access import (
 )
 from node.cli.chain_names import ANY_OPTION, NameGroup
 from node.cli.chain_view import arguments_from, catalogue_of, decoded, drt
+from node.cli.output import FORM, TEXT, emit
 from node.cli.transactions import (
     Outcome,
     dry_run,
@@ -46,7 +46,7 @@ from node.cli.tx_views import (
     show_pallets,
 )
 from node.client.catalogue import Catalogue
-from node.client.plain import ValueRefused
+from node.client.plain import Json, ValueRefused
 from node.client.signing import ERA_BLOCKS, IMMORTAL
 from node.errors import CallFailed, ConfigInvalid, NotFound
 from runtime.primitives.hashing import blake2_256
@@ -110,7 +110,7 @@ async def group() -> None:
 @click.option("--sign-only", type=click.Path(path_type=Path), help="Write it there; - prints it.")
 @WAIT
 @TIMEOUT
-@OUTPUT
+@FORM
 @rpc_options
 async def call(
     name: str | None,
@@ -158,7 +158,7 @@ async def call(
 @click.argument("extrinsic")
 @WAIT
 @TIMEOUT
-@OUTPUT
+@FORM
 @rpc_options
 async def submit(extrinsic: str, wait: str, timeout: float, output: str, node: NodeAddress) -> None:
     """Hand in a signed EXTRINSIC: 0x…, or a file with it."""
@@ -170,7 +170,7 @@ async def submit(extrinsic: str, wait: str, timeout: float, output: str, node: N
 
 @group.command()
 @click.argument("data")
-@OUTPUT
+@FORM
 @rpc_options
 async def decode(data: str, output: str, node: NodeAddress) -> None:
     """Show what an extrinsic, or a call, says: 0x…, or a file with it."""
@@ -181,12 +181,15 @@ async def decode(data: str, output: str, node: NodeAddress) -> None:
         shown = decoded(catalogue, raw)
     except DecodeError as error:
         raise ValueRefused("DATA", f"an extrinsic or a call ({error})", data) from error
-    click.echo(json.dumps(shown, indent=None if output == "json" else 2))
+    if output != TEXT:
+        emit(shown, output)
+    else:
+        click.echo(json.dumps(shown, indent=2))
 
 
 @group.command()
 @click.argument("digest", metavar="HASH")
-@OUTPUT
+@FORM
 @rpc_options
 async def status(digest: str, output: str, node: NodeAddress) -> None:
     """Tell where the extrinsic of a HASH is: in the pool, or in one of the latest 256 blocks."""
@@ -205,7 +208,7 @@ async def status(digest: str, output: str, node: NodeAddress) -> None:
 @click.option("--dry-run", "is_dry", is_flag=True, help="Only tell fee and result.")
 @WAIT
 @TIMEOUT
-@OUTPUT
+@FORM
 @rpc_options
 async def batch(
     file: Path,
@@ -255,7 +258,7 @@ async def use(
         return
 
     def tell(text: str) -> None:
-        if output == "text":
+        if output == TEXT:
             click.echo(text)
 
     if wait == "none":
@@ -293,15 +296,15 @@ async def show_dry_run(link: Link, catalogue: Catalogue, extrinsic: bytes, outpu
             raise
         is_tried = False  # the node does so for its own operator only
     fee = cast(int, info["partial_fee"])
-    if output == "json":
-        shown = {
+    if output != TEXT:
+        shown: dict[str, Json] = {
             **info,
             "fee_display": drt(fee),
             "is_tried": is_tried,
             "error": failure[0] if failure else None,
             "error_docs": failure[1] if failure else "",
         }
-        click.echo(json.dumps(shown))
+        emit(shown, output)
     else:
         click.echo(f"Fee {drt(fee)}, weight {json.dumps(info['weight'])}")
         if not is_tried:

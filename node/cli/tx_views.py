@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import asyncclick as click
 
+from node.cli.output import TEXT, emit
 from node.cli.transactions import Outcome
 from node.client.catalogue import Catalogue
 from node.client.metadata import Pallet, Variant
@@ -13,7 +14,7 @@ from node.client.plain import Json
 
 def show_pallets(catalogue: Catalogue, output: str) -> None:
     """The pallets that have calls."""
-    rows = [
+    rows: list[dict[str, Json]] = [
         {
             "pallet": pallet.name,
             "calls": len(catalogue.calls(pallet)),
@@ -22,8 +23,8 @@ def show_pallets(catalogue: Catalogue, output: str) -> None:
         for pallet in catalogue.metadata.pallets
         if pallet.calls is not None
     ]
-    if output == "json":
-        click.echo(json.dumps(rows))
+    if output != TEXT:
+        emit(rows, output)
         return
     for row in rows:
         click.echo(f"{row['pallet']:<22} {row['calls']:>3} calls  {row['docs']}")
@@ -33,8 +34,8 @@ def show_pallets(catalogue: Catalogue, output: str) -> None:
 def show_calls(catalogue: Catalogue, pallet: Pallet, output: str) -> None:
     """The calls of a pallet."""
     calls = catalogue.calls(pallet)
-    if output == "json":
-        click.echo(json.dumps([call_json(catalogue, pallet, each) for each in calls]))
+    if output != TEXT:
+        emit([call_json(catalogue, pallet, each) for each in calls], output)
         return
     if not calls:
         click.echo(f"{pallet.name} has no calls.")
@@ -46,8 +47,8 @@ def show_calls(catalogue: Catalogue, pallet: Pallet, output: str) -> None:
 
 def show_call(catalogue: Catalogue, pallet: Pallet, variant: Variant, output: str) -> None:
     """The arguments of a call, with the forms of their types."""
-    if output == "json":
-        click.echo(json.dumps(call_json(catalogue, pallet, variant)))
+    if output != TEXT:
+        emit(call_json(catalogue, pallet, variant), output)
         return
     note = catalogue.call_note(pallet, variant)
     click.echo(f"{pallet.name}.{variant.name}" + (f"  ({note})" if note else ""))
@@ -83,8 +84,8 @@ def call_json(catalogue: Catalogue, pallet: Pallet, variant: Variant) -> dict[st
 def show_encoded(catalogue: Catalogue, encoded: bytes, output: str) -> None:
     """A call that nobody signs."""
     shown = {"encoded": "0x" + encoded.hex(), "call": catalogue.decode_call(encoded)}
-    if output == "json":
-        click.echo(json.dumps(shown))
+    if output != TEXT:
+        emit(shown, output)
         return
     click.echo(json.dumps(shown["call"], indent=2))
     click.echo(f"\nEncoded: {shown['encoded']}")
@@ -93,8 +94,8 @@ def show_encoded(catalogue: Catalogue, encoded: bytes, output: str) -> None:
 
 def show_outcome(outcome: Outcome, output: str) -> None:
     """What became of an extrinsic."""
-    if output == "json":
-        click.echo(json.dumps(outcome.as_json()))
+    if output != TEXT:
+        emit(outcome.as_json(), output)
         return
     if outcome.block is None:
         click.echo(f"{outcome.hash} is in the pool.")

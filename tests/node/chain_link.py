@@ -85,7 +85,7 @@ class ChainLink:
         proof = state._trie.proof([bytes.fromhex(key[2:]) for key in keys])
         return {"at": block, "proof": ["0x" + item.hex() for item in proof]}
 
-    def state_getRuntimeVersion(self) -> Any:
+    def state_getRuntimeVersion(self, block: str | None = None) -> Any:
         version = self.chain.runtime.version
         return {
             "specVersion": version.spec_version,
