@@ -18,6 +18,7 @@ from consensus.aura import BadHeader
 from consensus.events import Built, Executed, Verdict
 from consensus.grandpa.vote_graph import BlockRef
 from consensus.ports import LoadedState, SignerMark
+from node.bill_archive import HISTORY_BEGIN_KEY, ArchivedDays, forgotten_by
 from node.database import NUMBER_BYTES, Batch, Column, Database
 from node.errors import StorageUnusable
 from node.state_store import StateDiscarded, StateStore, StateView, decode_delta, encode_delta
@@ -230,6 +231,14 @@ class Chain:
     def retired(self, block_hash: Hash) -> Retired | None:
         """A block that was pruned a short while ago. Only for answering clients."""
         return self._retired.get(block_hash)
+
+    def old_days(self, runtime: Runtime) -> ArchivedDays:
+        """Final intervals by day, those that the bound state has forgotten included."""
+
+        def read(interval: int) -> bytes | None:
+            return self._database.get(Column.SETTLED, _number_key(interval))
+
+        return ArchivedDays(read, runtime.trading)
 
     def changed_keys(self, block_hash: Hash) -> frozenset[bytes] | None:
         """The keys that a recent block wrote; None when that is no longer known."""
@@ -459,6 +468,7 @@ class Chain:
             pending.views.get(block_hash) or self._views[block_hash]
             for block_hash in operation.route
         ]
+        self._keep_forgotten(batch, route)
         settle = self._store.finalize(batch, route)
         for block_hash in (*operation.route, *operation.pruned):
             header = self._known(block_hash, pending)
@@ -486,6 +496,16 @@ class Chain:
                     self._headers.pop(block_hash, None)
 
         pending.after.append(follow)
+
+    def _keep_forgotten(self, batch: Batch, route: list[StateView]) -> None:
+        """Keep settlements that the state drops with these blocks: old bills are made of them."""
+        before = self._views[self._finalized_hash]
+        for view in route:
+            if HISTORY_BEGIN_KEY in view.commit.values:
+                runtime = self.runtime_of(before)
+                for interval, kept in forgotten_by(runtime, before, view.commit.values):
+                    batch.put(Column.SETTLED, _number_key(interval), kept)
+            before = view
 
     def _retire(self, pruned: tuple[Hash, ...]) -> dict[Hash, Retired]:
         found: dict[Hash, Retired] = {}

@@ -62,6 +62,9 @@ class Column(Enum):
     JOURNAL = b"d"
     """Height and hash of an unfinalized block: its state changes."""
 
+    SETTLED = b"a"
+    """Interval, big-endian: a final settlement that the state has forgotten."""
+
     META = b"m"
     """Name: genesis, schema, finalized, best, justification, oldest, gap, handoffs."""
 

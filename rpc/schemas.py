@@ -108,10 +108,12 @@ COMPONENTS: Mapping[str, Schema] = {
                         "amount_nano": _SIGNED,
                         "block": HASH,
                         "keys": listed(HEX),
-                    }
+                    },
+                    {"encoded": HEX, "siblings": listed(HASH)},
                 )
             ),
             "amount_nano": _SIGNED,
+            "days": listed(record({"day": NUMBER, "key": HEX, "records": listed(HEX)})),
             "refused": _INTERVALS,
             "not_settled": _INTERVALS,
             "keys": listed(HEX),

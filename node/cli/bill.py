@@ -9,7 +9,7 @@ from typing import Any, cast
 import asyncclick as click
 
 from devnet.rpc_client import Link
-from node.bills import bill_in, keys_of_bill
+from node.bills import bill_in, keys_of_begin, keys_of_bill
 from node.chain_spec import ChainSpec, load_chain_spec
 from node.cli.chain_access import (
     OUTPUT,
@@ -20,6 +20,7 @@ from node.cli.chain_access import (
     rpc_options,
 )
 from node.cli.chain_view import drt
+from node.client.claimed_days import ClaimedDays
 from node.client.finality import ProofRefused, Voters, final_header
 from node.client.proven import ProvenState
 from node.errors import ConfigInvalid, NotFound
@@ -78,7 +79,7 @@ async def command(
 
     With --verify nothing is believed but the chain specification: the voters of its genesis prove
     the later ones, they prove a block final, and read proofs of that block prove every line, and
-    that no other is there.
+    that no other is there. Lines that its state has forgotten are proved by the root of their day.
     """
     who = account_of_text(account)
     if verify and chain is None:
@@ -129,9 +130,11 @@ async def verified(
     runtime.bind(Overlay(state))
     history = runtime.trading.history_begin
     await state.prove(link, [history.key_of()])
+    await state.prove(link, keys_of_begin(runtime, history.get()))
     keys = keys_of_bill(runtime, history.get(), account, first, last)
     await state.prove(link, keys)
-    made = bill_in(runtime, Overlay(state), Head(block, number), account, first, last)
+    old_days = ClaimedDays(runtime.trading, claimed)
+    made = bill_in(runtime, old_days, Head(block, number), account, first, last)
     # Through JSON: what the node said has come that way.
     made = cast("dict[str, Any]", json.loads(json.dumps(made)))
     for field, value in made.items():

@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any, cast
 
 import trio
 
 from devnet.rpc_client import RpcFailed
+from node.bill_archive import HISTORY_BEGIN_KEY, ArchivedDays, forgotten_by
 from node.bills import bill_in
 from node.dry_run import dry_run
 from rpc.encoding import header_json
@@ -63,8 +65,10 @@ class ChainLink:
 
     def dret_bill(self, address: str, first: int, last: int) -> Any:
         head = Head(self.chain.head.hash(), self.chain.head.number)
-        account = ss58_decode(address)
-        return bill_in(self.chain.runtime, self._overlay(None), head, account, first, last)
+        runtime = self.chain.runtime
+        days = ArchivedDays(forgotten_intervals(self.chain).get, runtime.trading)
+        runtime.bind(self._overlay(None))
+        return bill_in(runtime, days, head, ss58_decode(address), first, last)
 
     def dret_handoffs(self, set_id: int) -> Any:
         return [
@@ -160,3 +164,13 @@ class ChainLink:
     def _overlay(self, block: str | None) -> Overlay:
         number = -1 if block is None else self._number(block)
         return Overlay(cast(Any, self.chain.states[number]))
+
+
+def forgotten_intervals(chain: MemoryChain) -> dict[int, bytes]:
+    """What a node has kept that followed the chain from its genesis."""
+    kept: dict[int, bytes] = {}
+    for before, after in pairwise(chain.states):
+        begin = after.get(HISTORY_BEGIN_KEY)
+        if begin != before.get(HISTORY_BEGIN_KEY):
+            kept |= forgotten_by(chain.runtime, before, {HISTORY_BEGIN_KEY: begin})
+    return kept

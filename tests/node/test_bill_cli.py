@@ -9,20 +9,17 @@ from typing import Any
 import pytest
 from asyncclick.testing import CliRunner, Result
 
-from node import bills
 from node.chain_spec import ChainSpec
 from node.cli import chain_access
 from node.cli.bill import command
 from node.client.finality import ProofRefused
-from node.errors import ConfigInvalid, NotFound
+from node.errors import ConfigInvalid
 from runtime.constants import Constants
-from runtime.pallets.trading import finality
 from runtime.primitives.crypto import ss58_encode
-from runtime.runtime import Runtime
-from tests.golden.script import OFFER, SLOTS_PER_INTERVAL, golden_chain, key, order, sections
+from tests.golden.script import golden_chain, key, sections
 from tests.node.chain_link import ChainLink
 from tests.support.chains import MemoryChain
-from tests.support.runtimes import CONSTANTS, hex_of, new_runtime
+from tests.support.runtimes import CONSTANTS, hex_of
 
 ALICE = ss58_encode(key("Alice").public)
 FIRST = CONSTANTS.genesis_interval
@@ -169,32 +166,6 @@ async def test_another_chain_is_named(tmp_path: Path) -> None:
 
     assert isinstance(result.exception, ConfigInvalid)
     assert "Pass the right --chain" in str(result.exception)
-
-
-async def test_lines_that_the_state_has_forgotten_are_refused_by_their_intervals(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(finality, "HISTORY_INTERVALS", 2)
-    runtime = new_runtime(dispute_intervals=1)
-    spec = write_spec(tmp_path / "spec.json", sections(), runtime.constants)
-    chain = ChainLink.chain = MemoryChain.new(runtime, sections())
-    chain.build([order(chain, "Alice", OFFER, FIRST + 3, 60_000, 900)])
-    while bills.oldest_kept(bound(chain)) is None:
-        chain.build(slot=chain.slot + SLOTS_PER_INTERVAL)
-
-    shown = await run(ALICE, *RANGE)
-    checked = await run(ALICE, *RANGE, "--verify", "--chain", str(spec))
-
-    for result in (shown, checked):
-        assert isinstance(result.exception, NotFound), result.output + str(result.exception)
-        assert f"the intervals {FIRST} to " in str(result.exception)
-        assert "root of their day" in str(result.exception)
-    assert "Verified" in checked.output
-
-
-def bound(chain: MemoryChain) -> Runtime:
-    chain.runtime.bind(chain.overlay())
-    return chain.runtime
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,10 @@ __all__ = ["node"]
 CANDLE = Candle(90_000, 120_000, 80_000, 100_000, 2_000, 190_000_000, 4)
 LINE = SettlementLine(700, 0, 0, 0, 0, 0, 0, 0, True, 200, 0, -190_000_000)
 LINES_ROOT = merkle.node_hash(merkle.leaf_hash(LINE.encode()), bytes(32))
-RECORD = HistoryRecord(5_000, CANDLE, NOTHING_SETTLED, LINES_ROOT)
+RECORD = HistoryRecord(5_000, CANDLE, NOTHING_SETTLED, 2, LINES_ROOT)
 ROOT = merkle.node_hash(merkle.leaf_hash(RECORD.encode()), bytes([7]) * 32)
 OF_RECORD = RecordProof(41, 0, 2, RECORD, [bytes([7]) * 32])
-OF_LINE = LineProof(1, 2, LINE, [bytes(32)], OF_RECORD)
+OF_LINE = LineProof(1, LINE, [bytes(32)], OF_RECORD)
 DAYS: Days = [(41, Day(ROOT, 96, True, CANDLE))]
 
 

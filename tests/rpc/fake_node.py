@@ -476,6 +476,7 @@ class FakeDret:
             "connections": [1],
             "lines": [line],
             "amount_nano": -5,
+            "days": [],
             "refused": [],
             "not_settled": [{"from": last, "to": last, "reason": "not settled yet"}],
             "keys": [],

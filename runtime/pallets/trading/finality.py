@@ -115,7 +115,12 @@ def differences(
 
 
 def make_final(market: "Trading", now_ms: int) -> None:
-    """Close settlements whose dispute window has passed, in the order of their settlement."""
+    """Close settlements whose dispute window has passed, in the order of their settlement.
+
+    What is old is forgotten before: it was final in an earlier block, so that whoever keeps it
+    finds it whole in the state before this one.
+    """
+    forget_old(market)
     config, totals = market.config, market.totals.get()
     first = totals.intervals_final
     last = min(totals.intervals_settled, first + finals_fitting(market))
@@ -135,7 +140,6 @@ def make_final(market: "Trading", now_ms: int) -> None:
         done += 1
     if done:
         market.totals.set(replace(totals, intervals_final=first + done))
-    forget_old(market)
 
 
 def finals_fitting(market: "Trading") -> int:

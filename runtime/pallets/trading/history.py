@@ -9,7 +9,7 @@ Invariants: the root of a day is the one over its final intervals in their order
 closed does not change; leaves are kept as long as a record of their day is.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, cast
 
 from msgspec.structs import replace
@@ -79,6 +79,9 @@ class HistoryRecord(Struct):
     interval: IntervalIndex
     candle: Candle | None
     settlement: SettlementRecord
+    lines: U32
+    """How many connections have a line; it says which place in the tree is whose."""
+
     lines_root: Hash
     """Over the lines of the connections, connection 1 first."""
 
@@ -99,7 +102,6 @@ class LineProof(Struct):
     """That a connection's line belongs to a record, and the record to a day."""
 
     connection: ConnectionId
-    lines: U32
     line: SettlementLine
     siblings: list[Hash]
     of_record: RecordProof
@@ -151,7 +153,7 @@ class History(Pallet[Config]):
     @api("Trading_day_so_far")
     def read_day_so_far(self, day: U32) -> Candle | None:
         """Prices of a day over its intervals that are remembered, final or not."""
-        first = self.config.genesis_interval + day * SLOTS_PER_DAY
+        first = first_of_day(self, day)
         return merged(self.candles[interval] for interval in range(first, first + SLOTS_PER_DAY))
 
     @api("Trading_record_proof")
@@ -201,6 +203,11 @@ def day_of(market: History, interval: int) -> int:
     return (interval - market.config.genesis_interval) // SLOTS_PER_DAY
 
 
+def first_of_day(market: History, day: int) -> int:
+    """The first interval of a day."""
+    return market.config.genesis_interval + day * SLOTS_PER_DAY
+
+
 def add_final(market: "Trading", interval: int) -> None:
     """Put the record of an interval that has just become final into its day."""
     day = day_of(market, interval)
@@ -242,7 +249,8 @@ def record_of(market: "Trading", interval: int) -> HistoryRecord | None:
     if settlement is None or lines is None or not settlement.is_final:
         return None
     leaves = [merkle.leaf_hash(line.encode()) for line in lines]
-    return HistoryRecord(interval, market.candles[interval], settlement, merkle.root_of(leaves))
+    candle, root = market.candles[interval], merkle.root_of(leaves)
+    return HistoryRecord(interval, candle, settlement, len(lines), root)
 
 
 def prove_record(market: "Trading", interval: int) -> RecordProof | None:
@@ -263,7 +271,7 @@ def prove_line(market: "Trading", connection: int, interval: int) -> LineProof |
         return None
     leaves = [merkle.leaf_hash(line.encode()) for line in lines]
     siblings = merkle.proof_of(leaves, connection - 1)
-    return LineProof(connection, len(lines), lines[connection - 1], siblings, of_record)
+    return LineProof(connection, lines[connection - 1], siblings, of_record)
 
 
 def root_by_record(proof: RecordProof) -> Hash | None:
@@ -274,11 +282,18 @@ def root_by_record(proof: RecordProof) -> Hash | None:
 
 def root_by_line(proof: LineProof) -> Hash | None:
     """The root that a day has if the proof of a line is true; None if it cannot be one."""
-    leaf = merkle.leaf_hash(proof.line.encode())
-    found = merkle.root_by(leaf, proof.connection - 1, proof.lines, proof.siblings)
-    if found is None or found != proof.of_record.record.lines_root:
+    record = proof.of_record.record
+    if not is_line_of(record, proof.connection, proof.line.encode(), proof.siblings):
         return None
     return root_by_record(proof.of_record)
+
+
+def is_line_of(
+    record: HistoryRecord, connection: int, line: bytes, siblings: Sequence[Hash]
+) -> bool:
+    """Whether hashes lead from the encoded line of a connection to its record. Needs no chain."""
+    leaf = merkle.leaf_hash(line)
+    return merkle.root_by(leaf, connection - 1, record.lines, siblings) == record.lines_root
 
 
 def check_days(market: "Trading") -> None:

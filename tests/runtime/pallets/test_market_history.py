@@ -105,6 +105,17 @@ def test_nothing_else_is_proved_by_a_proof() -> None:
     assert root_by_line(changed_record(replace(record, settlement=settlement))) != root
 
 
+def test_a_line_is_the_one_of_no_other_connection() -> None:
+    zone = zone_through(K0 + 10)
+    proofs = [zone.trading.read_line_proof(connection, K0 + 3) for connection in (1, 2, 3)]
+
+    for claimed in range(7):
+        for proof in proofs:
+            assert proof is not None and proof.of_record.record.lines == 3
+            is_right = root_by_line(replace(proof, connection=claimed)) is not None
+            assert is_right == (claimed == proof.connection)
+
+
 def test_proofs_survive_their_encoding() -> None:
     zone = zone_through(K0 + 10)
     line, record = zone.trading.read_line_proof(1, K0 + 3), zone.trading.read_record_proof(K0 + 3)
