@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: setup devnet test lint unit-live unit-validators unit-clients unit-fast nojit soak-consensus soak-crash soak-rounds soak-auction soak-rpc fuzz bench bench-peers lock clean setup-test setup-clients
+.PHONY: setup devnet test lint unit-live unit-validators unit-clients unit-consensus unit-fast nojit soak-consensus soak-crash soak-rounds soak-auction soak-rpc fuzz bench bench-peers lock clean setup-test setup-clients
 
 # The first Python 3.11 or 3.12 that really starts (a shim of another version does not).
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
@@ -41,9 +41,9 @@ $(VENV)/.kernels: $(wildcard runtime/kernels/*.py) $(VENV)/.setup
 	@$(BIN)/python -m runtime.kernels
 	@touch $@
 
-setup-test: $(VENV)/.test
+setup-test: $(VENV)/.test $(VENV)/.kernels
 
-$(VENV)/.test: requirements/test.txt $(VENV)/.kernels
+$(VENV)/.test: requirements/test.txt $(VENV)/.setup
 	@echo "setup: dependencies of the tests"
 	@$(INSTALL) -r requirements/test.txt
 	@# libp2p needs trio-typing, which brings stubs of an old trio; they would hide trio's own types.
@@ -70,8 +70,10 @@ devnet: setup
 
 # What starts networks and real clients mostly waits for slots: it runs beside all that computes, which
 # yields to it. Each part prints when it is done.
-test: setup-test setup-clients
-	@$(MAKE) --no-print-directory -j 6 --output-sync=target unit-live unit-validators unit-clients unit-fast lint nojit
+test:
+	@$(MAKE) --no-print-directory -j 3 setup-test setup-clients
+	@$(MAKE) --no-print-directory -j 7 --output-sync=target \
+		unit-live unit-validators unit-clients unit-consensus unit-fast lint nojit
 
 lint: setup-test
 	nice -n 10 $(BIN)/ruff format --check .
@@ -84,18 +86,23 @@ lint: setup-test
 
 # Nodes and networks of their own, beside the devnet that the other live tests share.
 VALIDATORS := $(addprefix tests/live/test_,governance.py random_crashes.py rpc_limits.py node.py)
+COMMANDS := $(addprefix tests/live/test_,supervision.py command_line.py)
 
 unit-live: setup-test
-	$(BIN)/python -m pytest tests/live $(VALIDATORS:%=--ignore=%)
+	$(BIN)/python -m pytest tests/live $(VALIDATORS:%=--ignore=%) $(COMMANDS:%=--ignore=%)
 
 unit-validators: setup-test
 	$(BIN)/python -m pytest $(VALIDATORS)
 
 unit-clients: setup-test setup-clients
-	$(BIN)/python -m pytest tests/clients
+	$(BIN)/python -m pytest tests/clients $(COMMANDS)
+
+# The two that compute: one for each core.
+unit-consensus: setup-test
+	nice -n 10 $(BIN)/python -m pytest tests/consensus tests/simulation
 
 unit-fast: setup-test
-	nice -n 10 $(BIN)/python -m pytest --ignore=tests/live --ignore=tests/clients
+	nice -n 10 $(BIN)/python -m pytest $(addprefix --ignore=tests/,live clients consensus simulation)
 	nice -n 10 $(BIN)/python -m tests.fuzz --seconds 20 --jobs 1
 
 # The runtime again as plain Python: what the kernels compute must not depend on their compilation.
