@@ -65,5 +65,5 @@ def test_members_change_what_the_market_goes_by(client: Any) -> None:
 def test_the_status_says_that_every_promise_is_kept(devnet: Devnet) -> None:
     findings = devnet.status()["invariants"]
 
-    assert len(findings) == 9
+    assert len(findings) == 10
     assert [finding["promise"] for finding in findings if not finding["is_kept"]] == []

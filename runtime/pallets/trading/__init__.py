@@ -12,7 +12,7 @@ its holdings' collateral, each exactly what `hold_of` says; payables of an inter
 and sold less bought energy to its booked loss, at every bus; the house is empty; a settlement
 creates no money and no energy, also when it is made again after corrections (`finality.py`). What
 is final is proved by the root of its day (`history.py`). Orders over several intervals are accepted
-whole (`coupled.py`).
+whole (`coupled.py`). Sealed ones can be read by nobody before the gate is near (`sealed.py`).
 
 Rules and reasons: docs/market.md and docs/settlement.md.
 """
@@ -91,6 +91,8 @@ from runtime.pallets.trading.records import (
 )
 from runtime.pallets.trading.reputation import Reputations, with_surcharge
 from runtime.pallets.trading.rights import Rights
+from runtime.pallets.trading.sealed import SEALED_WEIGHT, Sealed
+from runtime.pallets.trading.sealed_orders import go_on_with_sealed
 from runtime.pallets.trading.settlement import ZonePrices
 from runtime.pallets.trading.tariffs import NetworkTariffs, genesis_tariffs
 
@@ -106,6 +108,7 @@ Lines = Annotated[tuple[SettlementLine, ...], MaxLen(CONNECTIONS_MAX)]
 
 class Trading(
     Coupled,
+    Sealed,
     OrderCalls,
     Rights,
     Parameters,
@@ -198,13 +201,14 @@ class Trading(
 
     def reserved_weight(self) -> int:
         """The work of `on_finalize`."""
-        return self.config.clearing_weight + self.config.settlement_weight
+        return self.config.clearing_weight + self.config.settlement_weight + SEALED_WEIGHT
 
     def on_finalize(self, number: int) -> None:
         """Open intervals, settle what is due and what was corrected, go on with the auction."""
         now_ms = self.config.clock.now()
         note_time(self, now_ms)
         open_intervals(self, now_ms)
+        go_on_with_sealed(self, now_ms)
         settled = settle_due(self, now_ms)
         settle_corrected(self, settlements_fitting(self) - settled)
         make_final(self, now_ms)

@@ -14,6 +14,7 @@ from runtime.pallets.system import CONGESTION_RENT, HOUSE
 from runtime.pallets.trading.config import Config
 from runtime.pallets.trading.orders import hold_of, position_of
 from runtime.pallets.trading.records import NO_BOOK, Holding, SettlementLine, SettlementRecord
+from runtime.pallets.trading.sealed_invariants import faults_of_sealed
 
 if TYPE_CHECKING:
     from runtime.pallets.trading import Trading
@@ -57,6 +58,7 @@ def audit(market: "Trading") -> list[Finding]:
         ("every bus is balanced", lambda: buses(market, holdings)),
         ("every Wh is sold, bought and labelled once", lambda: labels(settled)),
         ("collateral covers what can be owed", lambda: collateral(market, holdings)),
+        ("sealed orders are covered and find a place", lambda: faults_of_sealed(market)),
         ("nobody is worse off than agreed", lambda: bills(market, settled)),
         ("tariffs and congestion are the rent", lambda: incomes(market, settled)),
     ]

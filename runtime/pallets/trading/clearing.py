@@ -29,6 +29,7 @@ from runtime.pallets.trading.history import note_trade
 from runtime.pallets.trading.orders import hold_of, position_of
 from runtime.pallets.trading.pairing import pair_fills, pairing_weight, stored_pairs
 from runtime.pallets.trading.price_parts import note_clearing
+from runtime.pallets.trading.quiet_periods import is_quiet
 from runtime.pallets.trading.records import (
     Book,
     Call,
@@ -75,6 +76,8 @@ def due_intervals(market: "Trading", now_ms: int) -> tuple[int, ...]:
         book = market.books[interval]
         if book is None or book.is_closed or market.is_settlement_due(interval, now_ms):
             continue
+        if is_quiet(market, interval, now_ms):
+            continue  # until its gate, whose call knows what was sealed
         if has_changed(book) or market.is_gate_passed(interval, now_ms):
             due.append(interval)
     return tuple(due)

@@ -39,7 +39,7 @@ from runtime.pallets.trading.coupled_records import (
     CoupledTerms,
 )
 from runtime.pallets.trading.coupled_terms import named_count, reach_at
-from runtime.pallets.trading.records import Call
+from runtime.pallets.trading.records import Call, Side
 
 if TYPE_CHECKING:
     from runtime.pallets.trading import Trading
@@ -73,8 +73,8 @@ class Coupled(Pallet[Config]):
         Emits `CoupledPlaced`. Fails with `ConnectionNotFound`, `NotConnectionOwner`,
         `NotForTheSupplier`, `CoupledTermsInvalid`, `CoupledWindowInvalid`,
         `CoupledQuantityInvalid`, `CoupledOutOfReach`, `PriceOutOfBounds`, `IntervalClosed`,
-        `IntervalNotOpen`, `TooManyCoupledOrders`, `AboveCapacity`, `RateExceeded`, or the
-        currency's error when the collateral is not there.
+        `IntervalNotOpen`, `IntervalSealed`, `TooManyCoupledOrders`, `AboveCapacity`,
+        `RateExceeded`, or the currency's error when the collateral is not there.
         """
         place_coupled(self.market, who, connection, terms)
         return Pays.NO
@@ -84,7 +84,7 @@ class Coupled(Pallet[Config]):
         """Take a waiting coupled order back and release its collateral. Free within the rate.
 
         Emits `CoupledCancelled`. Fails with `CoupledOrderNotFound`, `NotOrderOwner`,
-        `IntervalClosed` or `RateExceeded`.
+        `IntervalClosed`, `IntervalSealed` or `RateExceeded`.
         """
         cancel_coupled(self.market, who, order_id)
         return Pays.NO
@@ -103,7 +103,9 @@ class Coupled(Pallet[Config]):
         return self.market.slot_of_day(interval)
 
     def committed(self, interval: int, number: int) -> tuple[int, int]:
-        """Import and export of a connection that contracts and waiting coupled orders may need."""
+        """Import and export of a connection that contracts, waiting coupled orders and sealed ones
+        may need.
+        """
         return self.committed_with(waiting_of(self.market, number), interval, number)
 
     def committed_with(
@@ -115,6 +117,11 @@ class Coupled(Pallet[Config]):
             reach = reach_at(order.terms, interval)
             import_wh += reach.import_wh
             export_wh += reach.export_wh
+        for sealed in self.market.sealed_of(interval, number):
+            if sealed.side == Side.BID:
+                import_wh += sealed.quantity_wh
+            else:
+                export_wh += sealed.quantity_wh
         return import_wh, export_wh
 
     def call_coupled(self, call: Call, budget: int) -> int:

@@ -3,7 +3,8 @@
 The first block of a call searches, before any interval is cleared: among the coupled orders that
 earlier blocks included, with all resting orders of the intervals they name. What is accepted is
 booked at once, over all its intervals, with the divisible orders cleared around it; the other
-intervals go on as ever. Everything happens in one block, within its reserved weight: orders whose
+intervals go on as ever; while an interval is quiet (`quiet_periods.py`), nothing that names it is
+accepted. Everything happens in one block, within its reserved weight: orders whose
 intervals do not fit, nearest gate first, wait for the next call. At the gate of its first interval
 an order that was not accepted expires.
 
@@ -38,6 +39,7 @@ from runtime.pallets.trading.coupled_search import (
 )
 from runtime.pallets.trading.coupled_terms import entries_of, intervals_of, split_of_hold
 from runtime.pallets.trading.pairing import pair_fills, stored_pairs
+from runtime.pallets.trading.quiet_periods import is_quiet
 from runtime.pallets.trading.records import NO_BOOK, NO_HOLDING, Call, Holding, parts_of
 from runtime.primitives.hashing import blake2_256
 
@@ -74,7 +76,7 @@ def taking_part(market: "Trading", call: Call) -> list[Contender]:
         if (
             order.placed_ms < call.moment_ms
             and named[-1] <= opened  # contracts come first
-            and not any(is_over(market, interval, call.moment_ms) for interval in named)
+            and not any(is_shut(market, interval, call.moment_ms) for interval in named)
         ):
             rank = blake2_256(call.parent_hash + order_id.to_bytes(8, "little"))
             bus = market.connection_at(order.connection).bus
@@ -82,10 +84,11 @@ def taking_part(market: "Trading", call: Call) -> list[Contender]:
     return [contender for _, contender in sorted(ranked, key=lambda entry: entry[0])]
 
 
-def is_over(market: "Trading", interval: int, now_ms: int) -> bool:
-    """Whether an interval takes no more fills."""
+def is_shut(market: "Trading", interval: int, now_ms: int) -> bool:
+    """Whether an interval takes no more fills, or none before its gate."""
     book = market.books[interval]
-    return market.is_settlement_due(interval, now_ms) or (book is not None and book.is_closed)
+    is_over = market.is_settlement_due(interval, now_ms) or (book is not None and book.is_closed)
+    return is_over or is_quiet(market, interval, now_ms)
 
 
 def accept_some(market: "Trading", call: Call, group: Sequence[Contender], budget: int) -> int:

@@ -48,6 +48,7 @@ from runtime.pallets.trading.orders import (
     check_price,
     check_rate,
 )
+from runtime.pallets.trading.quiet_periods import check_not_quiet
 from runtime.pallets.trading.records import (
     Holding,
     Side,
@@ -109,10 +110,13 @@ def check_limits(market: "Trading", number: int, terms: CoupledTerms) -> None:
 
 
 def stored_with(market: "Trading", intervals: list[int]) -> tuple[int, ...]:
-    """The stored intervals and these. Refuses those whose gate has passed or that are not open."""
+    """The stored intervals and these. Refuses those whose gate has passed, that are not open, or
+    quiet.
+    """
     schedule = market.schedule.get()
     for interval in intervals:
         check_interval(market, schedule, interval)
+        check_not_quiet(market, interval)
     stored = {*schedule.stored, *intervals}
     if len(schedule.stored) < len(stored) > INTERVALS_STORED_MAX:
         raise IntervalNotOpen
@@ -181,6 +185,8 @@ def cancel_coupled(market: "Trading", who: AccountId, order_id: int) -> None:
     first, number, _ = parts_of(order_id)
     if market.is_gate_passed(first, market.config.clock.now()):
         raise IntervalClosed
+    for interval in intervals_of(order.terms):
+        check_not_quiet(market, interval)
     holding = market.holdings[first, number]
     check_rate(holding)
 

@@ -167,7 +167,9 @@ class CoupledExpired(frame.Event, index=27):
 
 
 class NotForTheSupplier(frame.Error, index=26):
-    """Coupled orders are for connections; the supplier trades by ordinary orders."""
+    """Coupled and sealed orders are for connections, whose tariff bounds what they can cost; the
+    supplier trades by ordinary orders.
+    """
 
 
 class CoupledWindowInvalid(frame.Error, index=27):

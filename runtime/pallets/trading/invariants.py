@@ -18,6 +18,7 @@ from runtime.pallets.trading.price_parts import check_price_parts
 from runtime.pallets.trading.records import NO_BOOK, Book, Holding, Side
 from runtime.pallets.trading.reputation import check_reputations
 from runtime.pallets.trading.rights_invariants import check_delivered, check_rights
+from runtime.pallets.trading.sealed_invariants import check_sealed
 from runtime.pallets.trading.settlement import Position, deviation_prices
 from runtime.pallets.trading.tariffs import check_tariffs
 
@@ -58,6 +59,7 @@ def check_market(market: "Trading") -> None:
             account = market.account_of(number)
             held[account] = held.get(account, 0) + premium.budget_nano
     check_coupled(market, held)
+    check_sealed(market, held)
     assert market.proposal_count.get() == len(list(market.contract_proposals.keys()))
     assert set(market.books.keys()) <= set(stored), "a book waits for settlement"
     for account, amount in held.items():

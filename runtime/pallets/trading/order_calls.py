@@ -73,7 +73,7 @@ class OrderCalls(Pallet[Config]):
         `price_micro`. Takes part in calls from the next block on. Free when it is accepted.
 
         Emits `OrderPlaced`. Fails with `ConnectionNotFound`, `NotConnectionOwner`,
-        `IntervalClosed`, `IntervalNotOpen`, `RateExceeded`, `PriceOutOfBounds`,
+        `IntervalClosed`, `IntervalNotOpen`, `IntervalSealed`, `RateExceeded`, `PriceOutOfBounds`,
         `QuantityOutOfBounds`, `AboveCapacity`, `BookFull`, or the currency's error when the
         collateral is not there.
         """
@@ -104,7 +104,7 @@ class OrderCalls(Pallet[Config]):
         rate.
 
         Emits `OrderCancelled`. Fails with `OrderNotFound`, `NotOrderOwner`, `IntervalClosed`,
-        `RateExceeded` or `CallInProgress`.
+        `IntervalSealed`, `RateExceeded` or `CallInProgress`.
         """
         cancel(self._market, who, order_id)
         return Pays.NO

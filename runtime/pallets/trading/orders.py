@@ -33,6 +33,7 @@ from runtime.pallets.trading.errors import (
     RateExceeded,
 )
 from runtime.pallets.trading.events import OrderCancelled, OrderPlaced
+from runtime.pallets.trading.quiet_periods import check_not_quiet
 from runtime.pallets.trading.records import (
     CALLS_PER_HOLDING_MAX,
     NO_BOOK,
@@ -46,6 +47,7 @@ from runtime.pallets.trading.records import (
     order_id_of,
     parts_of,
 )
+from runtime.pallets.trading.sealed_records import NOTHING_SEALED, SealedInterval
 from runtime.pallets.trading.settlement import Position, ZonePrices
 
 if TYPE_CHECKING:
@@ -105,22 +107,30 @@ def check_price(market: "Trading", number: int, price_micro: int) -> None:
         raise PriceOutOfBounds
 
 
-def check_quantity(
-    connection: Connection, contracted: tuple[int, int], holding: Holding, wanted: Terms
-) -> None:
-    """Refuse what is too small, too large, or more than the connection could deliver or take
-    beside its contracts (import and export).
-    """
+def check_quantity(wanted: Terms) -> None:
+    """Refuse what is too small or too large."""
     least = QUANTITY_WH_MIN if wanted.price_micro >= 0 else QUANTITY_WH_MIN_NEGATIVE
     if not least <= wanted.quantity_wh <= QUANTITY_MAX:
         raise QuantityOutOfBounds
-    same_side = sum(order.quantity_wh for order in holding.orders if order.side == wanted.side)
+
+
+def check_capacity(
+    connection: Connection,
+    committed: tuple[int, int],
+    holding: Holding,
+    side: Side,
+    quantity_wh: int,
+) -> None:
+    """Refuse more than the connection could deliver or take beside what it is committed to
+    (import and export).
+    """
+    same_side = sum(order.quantity_wh for order in holding.orders if order.side == side)
     net_wh = holding.buy_wh - holding.sell_wh
-    if wanted.side == Side.BID:
-        room_wh = connection.import_wh_max - contracted[0] - net_wh
+    if side == Side.BID:
+        room_wh = connection.import_wh_max - committed[0] - net_wh
     else:
-        room_wh = connection.export_wh_max - contracted[1] + net_wh
-    if same_side + wanted.quantity_wh > room_wh:
+        room_wh = connection.export_wh_max - committed[1] + net_wh
+    if same_side + quantity_wh > room_wh:
         raise AboveCapacity
 
 
@@ -130,9 +140,11 @@ def check_rate(holding: Holding) -> None:
         raise RateExceeded
 
 
-def check_room(market: "Trading", book: Book, quantity_wh: int) -> None:
-    """Refuse an order that the book has no room for."""
-    if book.orders >= market.config.book_orders_max or book.quantity_wh + quantity_wh > BOOK_WH_MAX:
+def check_room(market: "Trading", book: Book, sealed: SealedInterval, quantity_wh: int) -> None:
+    """Refuse an order that the book has no room for beside what will be revealed."""
+    orders = book.orders + sealed.waiting
+    book_wh = book.quantity_wh + sealed.waiting_wh + quantity_wh
+    if orders >= market.config.book_orders_max or book_wh > BOOK_WH_MAX:
         raise BookFull
 
 
@@ -190,6 +202,7 @@ def desk_at(market: "Trading", who: AccountId, number: int, interval: int) -> De
         raise NotConnectionOwner
     schedule = market.schedule.get()
     check_interval(market, schedule, interval)
+    check_not_quiet(market, interval)
     before = market.holdings[interval, number]
     check_rate(before)
     holding = replace(before, calls=before.calls + 1)
@@ -227,14 +240,17 @@ def take_out(market: "Trading", desk: Desk, taken: Sequence[Order]) -> Desk:
 def put_in(market: "Trading", desk: Desk, terms: Sequence[Terms]) -> Desk:
     """The desk with more orders, after all their checks but that of the collateral."""
     now_ms = market.config.clock.now()
-    contracted = market.committed(desk.interval, desk.number)
+    committed = market.committed(desk.interval, desk.number)
+    sealed = market.sealed_intervals[desk.interval] or NOTHING_SEALED
+    orders_max = ORDERS_PER_HOLDING_MAX - len(market.sealed_of(desk.interval, desk.number))
     holding, book = desk.holding, desk.book
     for wanted in terms:
-        if len(holding.orders) >= ORDERS_PER_HOLDING_MAX:
+        if len(holding.orders) >= orders_max:
             raise RateExceeded
         check_price(market, desk.number, wanted.price_micro)
-        check_quantity(desk.connection, contracted, holding, wanted)
-        check_room(market, book, wanted.quantity_wh)
+        check_quantity(wanted)
+        check_capacity(desk.connection, committed, holding, wanted.side, wanted.quantity_wh)
+        check_room(market, book, sealed, wanted.quantity_wh)
         order = Order(
             holding.next_sequence,
             wanted.side,
@@ -245,14 +261,19 @@ def put_in(market: "Trading", desk: Desk, terms: Sequence[Terms]) -> Desk:
         holding = replace(
             holding, next_sequence=holding.next_sequence + 1, orders=(*holding.orders, order)
         )
-        book = replace(
-            book,
-            orders=book.orders + 1,
-            quantity_wh=book.quantity_wh + wanted.quantity_wh,
-            changed_ms=now_ms,
-            negative_ms=book.negative_ms or (now_ms if wanted.price_micro < 1 else 0),
-        )
+        book = book_with(book, wanted, now_ms)
     return desk._replace(holding=holding, book=book)
+
+
+def book_with(book: Book, added: Terms, now_ms: int) -> Book:
+    """A book with one more order."""
+    return replace(
+        book,
+        orders=book.orders + 1,
+        quantity_wh=book.quantity_wh + added.quantity_wh,
+        changed_ms=now_ms,
+        negative_ms=book.negative_ms or (now_ms if added.price_micro < 1 else 0),
+    )
 
 
 def settle_desk(market: "Trading", desk: Desk) -> None:

@@ -10,7 +10,7 @@ from runtime.pallets.system import CONGESTION_RENT, HOUSE
 from tests.runtime.pallets.zone import BID, K0, LOSSY, OFFER, SLOT_MS, SUPPLIER, Zone
 
 SETTLED, OPEN = K0 + 3, K0 + 20
-PROMISES = 9
+PROMISES = 10
 
 
 @pytest.fixture
@@ -20,6 +20,8 @@ def zone() -> Zone:
     for interval in (SETTLED, OPEN):
         zone.block(K0, SLOT_MS, partial(zone.order, 1, interval, OFFER, 50_000, 300))
         zone.block(K0, 2 * SLOT_MS, partial(zone.order, 2, interval, BID, 250_000, 300))
+    sealed = partial(zone.trading.seal_order, zone.owner[2], 2, OPEN, BID, 100, bytes(32))
+    zone.block(K0, 2 * SLOT_MS, sealed)
     zone.run(K0 + 1, K0 + 3)
     reads = [partial(zone.read, n, SETTLED, *e) for n, e in ((1, (0, 150)), (2, (90, 0)))]
     zone.block(SETTLED + 1, SLOT_MS, *reads)
@@ -55,6 +57,11 @@ def change_holding(zone: Zone, **fields: int) -> None:
     zone.trading.holdings[OPEN, 1] = replace(holding, **fields)
 
 
+def change_sealed(zone: Zone) -> None:
+    (order,) = zone.trading.sealed_orders[OPEN, 2]
+    zone.trading.sealed_orders[OPEN, 2] = (replace(order, deposit_nano=1),)
+
+
 def change_flows(zone: Zone) -> None:
     flows = zone.grid.flows_of(OPEN)
     zone.grid.flows[OPEN] = replace(flows, net_export=(0, 0, 4_001, 0))
@@ -70,6 +77,7 @@ BREAKS: dict[str, Callable[[Zone], object]] = {
         zone, energy_residual_wh=1
     ),
     "collateral covers what can be owed": lambda zone: change_holding(zone, held_nano=0),
+    "sealed orders are covered and find a place": change_sealed,
     "nobody is worse off than agreed": lambda zone: change_line(zone, 3, amount_nano=-(10**12)),
     "tariffs and congestion are the rent": lambda zone: change_record(zone, rent_nano=0),
 }

@@ -20,8 +20,9 @@ from hypothesis.stateful import (
 from runtime.frame.declaration import declaration_of
 from runtime.pallets.trading import Trading
 from runtime.pallets.trading.contract_records import ContractTerms, PriceRule, Shape
-from runtime.pallets.trading.records import Terms
+from runtime.pallets.trading.records import Terms, order_id_of
 from runtime.pallets.trading.right_records import Preferences, RightOffer
+from runtime.primitives.sealed_order import commitment_of
 from tests.runtime.pallets.coupled_books import random_terms
 from tests.runtime.pallets.zone import (
     BID,
@@ -47,6 +48,7 @@ AHEAD = st.integers(2, 4)
 PRICES = st.integers(20_000, 300_000) | st.integers(-100_000, 300_000)
 SIDES = st.sampled_from((BID, OFFER))
 ENERGY = st.integers(0, 1_500)
+SALT = bytes(32)
 NEIGHBOURS = {1: 2, 2: 4, 3: 5, 4: 2, 5: 3}
 """At the same bus; the first one has none."""
 
@@ -71,10 +73,13 @@ SHARE = CONTRACT | {
 
 
 class Market(RuleBasedStateMachine):
-    """Orders, cancels, replacements, readings, transfers and time, in any order."""
+    """Orders, sealed ones, cancels, replacements, readings, transfers and time, in any order."""
 
     zone: Zone
     ms: int
+    secrets: dict[int, tuple[bytes, int, int]]
+    """Of sealed orders by their ids: owner, limit, quantity."""
+
     steps: ClassVar[int] = 0
     done: ClassVar[set[str]] = set()
     """Calls that succeeded at least once."""
@@ -95,6 +100,7 @@ class Market(RuleBasedStateMachine):
             contracts=[CONTRACT, CONTRACT | {"seller": 3, "buyer": 4, "is_firm": True}, SHARE],
         )
         self.ms = K0 * INTERVAL_MS
+        self.secrets = {}
         for call in declaration_of(Trading).calls:
             setattr(self.zone.trading, call.name, self.noted(call.name))
         self.zone.block(K0)
@@ -179,6 +185,48 @@ class Market(RuleBasedStateMachine):
             entry = waiting[choice % len(waiting)]
             owner = zone.owner[entry.order.connection]
             zone.tries(lambda: zone.trading.cancel_coupled(owner, entry.order_id))
+
+    @rule(
+        number=NUMBERS,
+        ahead=st.integers(3, 6),
+        side=SIDES,
+        price=PRICES,
+        wh=st.integers(10, 600),
+        more=st.integers(0, 100),
+    )
+    def seal(self, number: int, ahead: int, side: Side, price: int, wh: int, more: int) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        interval, owner = self.interval + ahead, zone.owner[number]
+        bus = zone.trading.connection_at(number).bus
+        place = (owner, number, interval, bus)
+        commitment = commitment_of(*place, side, price, wh, SALT)
+        seal = partial(zone.trading.seal_order, owner, number, interval, side, wh + more)
+        sequence = zone.holding(interval, number).next_sequence
+        if zone.tries(lambda: seal(commitment)):
+            self.secrets[order_id_of(interval, number, sequence)] = (owner, price, wh)
+
+    @rule(choice=st.integers(0, 100))
+    def unseal(self, choice: int) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        if self.secrets:
+            order_id = sorted(self.secrets)[-1 - choice % len(self.secrets)]
+            owner, _, _ = self.secrets[order_id]
+            zone.tries(lambda: zone.trading.withdraw_sealed_order(owner, order_id))
+
+    @rule(slots=st.integers(-1, 6), surplus=st.sampled_from((0, 0, 0, 1)))
+    def reveal(self, slots: int, surplus: int) -> None:
+        """At some time around the quiet period that comes first, everyone reveals."""
+        zone = self.zone
+        ahead = zone.trading.sealed_ahead.get()
+        if not ahead:
+            return
+        self.ms = max(self.ms, (ahead[0] - 3) * INTERVAL_MS + slots * SLOT_MS)
+        zone.block(0, self.ms)
+        for order_id, (owner, price, wh) in sorted(self.secrets.items()):
+            call = partial(zone.trading.reveal_order, owner, order_id)
+            zone.tries(partial(call, price, wh + surplus, SALT))
 
     @rule(
         number=NUMBERS,
