@@ -27,8 +27,8 @@ from runtime.pallets.authorities import Authorities
 from runtime.pallets.authorities.config import Config as AuthoritiesConfig
 from runtime.pallets.balances import Balances
 from runtime.pallets.balances import Config as BalancesConfig
-from runtime.pallets.consumption_metering import Config as ConsumptionMeteringConfig
 from runtime.pallets.consumption_metering import ConsumptionMetering
+from runtime.pallets.consumption_metering.config import Config as ConsumptionMeteringConfig
 from runtime.pallets.grandpa import Config as GrandpaConfig
 from runtime.pallets.grandpa import Grandpa
 from runtime.pallets.grid_balancing import Config as GridBalancingConfig

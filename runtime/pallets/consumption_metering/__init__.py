@@ -23,14 +23,12 @@ Left out: the rules that only mark a reading as suspect (spikes, runs of zeros, 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from msgspec.structs import replace
 
-from runtime import frame
 from runtime.frame import (
     U16,
-    U64,
     AccountId,
     Blake2_128Concat,
     Compact,
@@ -42,14 +40,39 @@ from runtime.frame import (
     Pallet,
     Pays,
     Signed,
-    SignedEnergyWh,
     StorageMap,
     StorageValue,
     api,
     call,
 )
-from runtime.frame.traits import Clock
+from runtime.pallets.consumption_metering.config import Config
+from runtime.pallets.consumption_metering.errors import (
+    ConnectionNotSettled,
+    IntervalNotProvisional,
+    MeterInUse,
+    MeterProposalNotFound,
+    NotConnectionOwner,
+    NothingToCorrect,
+    ReadingAboveCapacity,
+    ReadingExists,
+    ReadingOutOfSequence,
+    ReadingTooEarly,
+    ReadingTooLate,
+    ReasonMissing,
+    RegisterBackwards,
+    RegisterMismatch,
+    TooManyCorrections,
+    TooManyReadings,
+    UnknownMeter,
+)
 from runtime.pallets.consumption_metering.estimation import Shares, estimate, with_day
+from runtime.pallets.consumption_metering.events import (
+    GapClosed,
+    MeterBound,
+    MeterProposed,
+    ReadingAccepted,
+    ReadingCorrected,
+)
 from runtime.pallets.consumption_metering.records import (
     NO_DAYS,
     NOTHING,
@@ -79,149 +102,6 @@ DAYS_PER_WEEK = 7
 WORKING_DAYS = 5
 PROVISIONAL_MAX = 2_048  # settlements that can wait to be final: the window, and outages' remains
 CORRECTIONS_PER_INTERVAL_MAX = 256  # read as one list
-
-
-class MeterProposed(frame.Event, index=0):
-    """An owner names the meter of its connection."""
-
-    connection: ConnectionId
-    proposal: MeterProposal
-
-
-class MeterBound(frame.Event, index=1):
-    """The operator countersigned: readings of this account count for the connection."""
-
-    connection: ConnectionId
-    account: AccountId
-
-
-class ReadingAccepted(frame.Event, index=2):
-    """A reading passed all checks."""
-
-    connection: ConnectionId
-    interval: IntervalIndex
-    import_wh: EnergyWh
-    export_wh: EnergyWh
-
-
-class GapClosed(frame.Event, index=3):
-    """A reading after missing ones was settled: what registers counted beyond the estimates."""
-
-    connection: ConnectionId
-    interval: IntervalIndex
-    import_difference_wh: SignedEnergyWh
-    export_difference_wh: SignedEnergyWh
-
-
-class ReadingCorrected(frame.Event, index=4):
-    """The operator corrected what an interval was settled with: it will be settled again."""
-
-    interval: IntervalIndex
-    correction: Correction
-
-
-class UnknownMeter(frame.Error, index=0):
-    """The signer is not bound to a connection as its meter."""
-
-
-class ReadingExists(frame.Error, index=1):
-    """The meter has reported this interval already."""
-
-
-class ReadingOutOfSequence(frame.Error, index=2):
-    """The meter has reported a later interval already."""
-
-
-class ReadingTooEarly(frame.Error, index=3):
-    """The interval is not over yet."""
-
-
-class ReadingTooLate(frame.Error, index=4):
-    """Settlement of the interval is due: it goes on with an estimate."""
-
-
-class RegisterBackwards(frame.Error, index=5):
-    """A register is below its last accepted value."""
-
-
-class RegisterMismatch(frame.Error, index=6):
-    """A register did not move by the interval's energy within 1 Wh. Across missing readings it may
-    gain as much as the connection can carry.
-    """
-
-
-class ReadingAboveCapacity(frame.Error, index=7):
-    """More energy than the connection can carry in one interval."""
-
-
-class MeterInUse(frame.Error, index=8):
-    """The account is bound to a connection already."""
-
-
-class MeterProposalNotFound(frame.Error, index=9):
-    """No meter is proposed for this connection."""
-
-
-class NotConnectionOwner(frame.Error, index=10):
-    """Only the owner of a connection names its meter (for the transformer: the operator)."""
-
-
-class TooManyReadings(frame.Error, index=11):
-    """64 readings of this meter wait for settlement; it catches up with eight in each block."""
-
-
-class IntervalNotProvisional(frame.Error, index=12):
-    """Only what was settled and is not final yet can be corrected."""
-
-
-class ConnectionNotSettled(frame.Error, index=13):
-    """The interval was settled without such a connection."""
-
-
-class ReasonMissing(frame.Error, index=14):
-    """A correction has to say why it is made."""
-
-
-class NothingToCorrect(frame.Error, index=15):
-    """The interval is settled with these very energies, and they are no estimate."""
-
-
-class TooManyCorrections(frame.Error, index=16):
-    """256 corrections of this interval were made."""
-
-
-class Registry(Protocol):
-    """What this pallet asks about connections."""
-
-    def count(self) -> int:
-        """Connections have the numbers below it."""
-        ...
-
-    def connection(self, number: int) -> Connection | None:
-        """A connection by its number."""
-        ...
-
-    def operator_account(self) -> AccountId:
-        """The grid operator."""
-        ...
-
-    def check_operator(self, who: AccountId) -> None:
-        """Refuse everyone but the grid operator."""
-        ...
-
-
-class Config(frame.Config):
-    clock: Clock
-    """Time of the block."""
-
-    registry: Registry
-    """The connections."""
-
-    market_interval_ms: U64
-    """Length of a market interval; it always means a quarter hour of energy."""
-
-    genesis_interval: IntervalIndex
-    """A Monday's first interval: days and working days are counted from it."""
 
 
 class ConsumptionMetering(Pallet[Config]):

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.frame import Pays
-from runtime.pallets import consumption_metering as metering
 from runtime.pallets import producer_registration as registration
+from runtime.pallets.consumption_metering import errors, events
 from runtime.pallets.consumption_metering.estimation import Sample, interpolate
 from runtime.pallets.consumption_metering.records import Metered, Method
 from tests.runtime.pallets.zone import (
@@ -45,28 +45,26 @@ def test_an_accepted_reading_is_kept_announced_and_free(zone: Zone) -> None:
     assert meter is not None
     assert (meter.import_register_wh, meter.export_register_wh) == (100, 30)
     assert meter.last_interval == K
-    assert zone.assembly.state.events[-1] == metering.ReadingAccepted(1, K, 100, 30)
+    assert zone.assembly.state.events[-1] == events.ReadingAccepted(1, K, 100, 30)
 
 
 def test_only_a_bound_meter_reports(zone: Zone) -> None:
-    zone.refuses(
-        metering.UnknownMeter, lambda: zone.metering.submit_reading(STRANGER, K, 0, 0, 0, 0)
-    )
-    zone.refuses(metering.UnknownMeter, lambda: zone.metering.submit_reading(A, K, 0, 0, 0, 0))
+    zone.refuses(errors.UnknownMeter, lambda: zone.metering.submit_reading(STRANGER, K, 0, 0, 0, 0))
+    zone.refuses(errors.UnknownMeter, lambda: zone.metering.submit_reading(A, K, 0, 0, 0, 0))
 
 
 def test_an_interval_is_reported_once_and_in_sequence(zone: Zone) -> None:
     submit(zone, K, 100, 0, 100, 0)
 
-    zone.refuses(metering.ReadingExists, lambda: submit(zone, K, 100, 0, 0, 0))
-    zone.refuses(metering.ReadingOutOfSequence, lambda: submit(zone, K - 1, 100, 0, 0, 0))
+    zone.refuses(errors.ReadingExists, lambda: submit(zone, K, 100, 0, 0, 0))
+    zone.refuses(errors.ReadingOutOfSequence, lambda: submit(zone, K - 1, 100, 0, 0, 0))
 
 
 def test_the_window_opens_with_the_end_and_closes_with_the_settlement(zone: Zone) -> None:
     zone.at(K + 1, -1)
-    zone.refuses(metering.ReadingTooEarly, lambda: submit(zone, K, 0, 0, 0, 0))
+    zone.refuses(errors.ReadingTooEarly, lambda: submit(zone, K, 0, 0, 0, 0))
     zone.at(K + 3)
-    zone.refuses(metering.ReadingTooLate, lambda: submit(zone, K, 0, 0, 0, 0))
+    zone.refuses(errors.ReadingTooLate, lambda: submit(zone, K, 0, 0, 0, 0))
     zone.at(K + 3, -1)
     submit(zone, K, 0, 0, 0, 0)
 
@@ -74,15 +72,15 @@ def test_the_window_opens_with_the_end_and_closes_with_the_settlement(zone: Zone
 def test_nothing_before_the_chain_began_is_taken(zone: Zone) -> None:
     zone.at(K0 + 1)
 
-    zone.refuses(metering.ReadingTooLate, lambda: submit(zone, K0 - 1, 0, 0, 0, 0))
+    zone.refuses(errors.ReadingTooLate, lambda: submit(zone, K0 - 1, 0, 0, 0, 0))
 
 
 def test_a_register_that_runs_backwards_is_refused(zone: Zone) -> None:
     submit(zone, K, 100, 50, 100, 50)
     zone.at(K + 2)
 
-    zone.refuses(metering.RegisterBackwards, lambda: submit(zone, K + 1, 99, 50, 0, 0))
-    zone.refuses(metering.RegisterBackwards, lambda: submit(zone, K + 1, 100, 49, 0, 0))
+    zone.refuses(errors.RegisterBackwards, lambda: submit(zone, K + 1, 99, 50, 0, 0))
+    zone.refuses(errors.RegisterBackwards, lambda: submit(zone, K + 1, 100, 49, 0, 0))
 
 
 @pytest.mark.parametrize(
@@ -109,26 +107,26 @@ def test_registers_move_by_the_interval_s_energy_within_one_wh(
     if accepted:
         call()
     else:
-        zone.refuses(metering.RegisterMismatch, call)
+        zone.refuses(errors.RegisterMismatch, call)
 
 
 def test_across_missing_readings_a_register_may_gain_but_not_lose(zone: Zone) -> None:
     submit(zone, K, 100, 0, 100, 0)
     zone.at(K + 4)
 
-    zone.refuses(metering.RegisterMismatch, lambda: submit(zone, K + 3, 105, 0, 10, 0))
-    zone.refuses(metering.RegisterMismatch, lambda: submit(zone, K + 3, 10_112, 0, 10, 0))
+    zone.refuses(errors.RegisterMismatch, lambda: submit(zone, K + 3, 105, 0, 10, 0))
+    zone.refuses(errors.RegisterMismatch, lambda: submit(zone, K + 3, 10_112, 0, 10, 0))
     submit(zone, K + 3, 10_111, 0, 10, 0)
 
 
 def test_a_first_reading_counts_at_most_from_the_beginning_of_the_chain(zone: Zone) -> None:
-    zone.refuses(metering.RegisterMismatch, lambda: submit(zone, K, 50_002, 0, 0, 0))
+    zone.refuses(errors.RegisterMismatch, lambda: submit(zone, K, 50_002, 0, 0, 0))
     submit(zone, K, 50_001, 0, 0, 0)
 
 
 def test_more_than_the_connection_carries_is_refused(zone: Zone) -> None:
-    zone.refuses(metering.ReadingAboveCapacity, lambda: submit(zone, K, 5_001, 0, 5_001, 0))
-    zone.refuses(metering.ReadingAboveCapacity, lambda: submit(zone, K, 0, 5_001, 0, 5_001))
+    zone.refuses(errors.ReadingAboveCapacity, lambda: submit(zone, K, 5_001, 0, 5_001, 0))
+    zone.refuses(errors.ReadingAboveCapacity, lambda: submit(zone, K, 0, 5_001, 0, 5_001))
     submit(zone, K, 5_000, 5_000, 5_000, 5_000)
 
 
@@ -138,7 +136,7 @@ def test_readings_that_wait_for_settlement_are_bounded(zone: Zone) -> None:
         submit(zone, interval, 0, 0, 0, 0)
     zone.at(K + 65)
 
-    zone.refuses(metering.TooManyReadings, lambda: submit(zone, K + 64, 0, 0, 0, 0))
+    zone.refuses(errors.TooManyReadings, lambda: submit(zone, K + 64, 0, 0, 0, 0))
 
 
 # Binding.
@@ -146,29 +144,27 @@ def test_readings_that_wait_for_settlement_are_bounded(zone: Zone) -> None:
 
 def test_a_meter_reports_once_the_operator_confirmed_it(zone: Zone) -> None:
     zone.metering.propose_meter(A, 1, STRANGER, 7_000, 200)
-    zone.refuses(
-        metering.UnknownMeter, lambda: zone.metering.submit_reading(STRANGER, K, 0, 0, 0, 0)
-    )
+    zone.refuses(errors.UnknownMeter, lambda: zone.metering.submit_reading(STRANGER, K, 0, 0, 0, 0))
     zone.metering.confirm_meter(OPERATOR, 1)
 
-    assert zone.assembly.state.events[-1] == metering.MeterBound(1, STRANGER)
+    assert zone.assembly.state.events[-1] == events.MeterBound(1, STRANGER)
     zone.metering.submit_reading(STRANGER, K, 7_010, 200, 10, 0)
-    zone.refuses(metering.UnknownMeter, lambda: submit(zone, K, 0, 0, 0, 0))
+    zone.refuses(errors.UnknownMeter, lambda: submit(zone, K, 0, 0, 0, 0))
 
 
 def test_binding_is_checked(zone: Zone) -> None:
     propose = zone.metering.propose_meter
 
-    zone.refuses(metering.NotConnectionOwner, lambda: propose(B, 1, STRANGER, 0, 0))
-    zone.refuses(metering.NotConnectionOwner, lambda: propose(A, 9, STRANGER, 0, 0))
-    zone.refuses(metering.NotConnectionOwner, lambda: propose(A, 0, STRANGER, 0, 0))
-    zone.refuses(metering.MeterInUse, lambda: propose(A, 1, meter_of(2), 0, 0))
-    zone.refuses(metering.MeterProposalNotFound, lambda: zone.metering.confirm_meter(OPERATOR, 1))
+    zone.refuses(errors.NotConnectionOwner, lambda: propose(B, 1, STRANGER, 0, 0))
+    zone.refuses(errors.NotConnectionOwner, lambda: propose(A, 9, STRANGER, 0, 0))
+    zone.refuses(errors.NotConnectionOwner, lambda: propose(A, 0, STRANGER, 0, 0))
+    zone.refuses(errors.MeterInUse, lambda: propose(A, 1, meter_of(2), 0, 0))
+    zone.refuses(errors.MeterProposalNotFound, lambda: zone.metering.confirm_meter(OPERATOR, 1))
     propose(A, 1, STRANGER, 0, 0)
     propose(B, 2, STRANGER, 0, 0)
     zone.refuses(registration.NotOperator, lambda: zone.metering.confirm_meter(A, 1))
     zone.metering.confirm_meter(OPERATOR, 1)
-    zone.refuses(metering.MeterInUse, lambda: zone.metering.confirm_meter(OPERATOR, 2))
+    zone.refuses(errors.MeterInUse, lambda: zone.metering.confirm_meter(OPERATOR, 2))
     propose(OPERATOR, 0, bytes([77] * 32), 0, 0)
     zone.metering.confirm_meter(OPERATOR, 0)
 
@@ -288,7 +284,7 @@ def test_what_a_register_says_beyond_the_estimates_is_recorded(zone: Zone) -> No
     meter = zone.metering.meters[1]
     assert meter is not None
     assert (estimated, meter.difference_import_wh, meter.estimated_import_wh) == (100, 150, 0)
-    assert zone.assembly.state.events[-1] == metering.GapClosed(1, K + 2, 150, 0)
+    assert zone.assembly.state.events[-1] == events.GapClosed(1, K + 2, 150, 0)
 
 
 def test_an_exchanged_meter_says_nothing_about_the_time_before(zone: Zone) -> None:

@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from runtime.pallets import consumption_metering as metering
-from runtime.pallets import producer_registration
+from runtime.pallets import consumption_metering, producer_registration
+from runtime.pallets.consumption_metering import errors
 from runtime.pallets.consumption_metering.records import Correction, Metered, Method, Status
 from runtime.pallets.trading import events, finality
 from tests.runtime.pallets.zone import (
@@ -169,7 +169,7 @@ def test_a_settlement_is_final_after_the_window_and_then_refuses_corrections() -
     ]
     assert zone.metering.provisional[K] is None
     assert zone.trading.totals.get().intervals_final == 4
-    zone.refuses(metering.IntervalNotProvisional, lambda: correct(zone, 1, 1, 1))
+    zone.refuses(errors.IntervalNotProvisional, lambda: correct(zone, 1, 1, 1))
 
 
 def test_what_waits_to_be_settled_again_is_not_final_before_it() -> None:
@@ -215,16 +215,16 @@ def test_a_correction_is_refused_without_office_reason_or_object(
     zone = settled_zone()
     wrong_sign = lambda: zone.metering.correct_reading(A, 1, K, 5, 5, "mine")  # noqa: E731
     zone.refuses(producer_registration.NotOperator, wrong_sign)
-    zone.refuses(metering.ReasonMissing, lambda: correct(zone, 1, 500, 0, ""))
-    zone.refuses(metering.ConnectionNotSettled, lambda: correct(zone, 4, 500, 0))
-    zone.refuses(metering.ReadingAboveCapacity, lambda: correct(zone, 1, 5_001, 0))
-    zone.refuses(metering.NothingToCorrect, lambda: correct(zone, 1, 700, 0))
+    zone.refuses(errors.ReasonMissing, lambda: correct(zone, 1, 500, 0, ""))
+    zone.refuses(errors.ConnectionNotSettled, lambda: correct(zone, 4, 500, 0))
+    zone.refuses(errors.ReadingAboveCapacity, lambda: correct(zone, 1, 5_001, 0))
+    zone.refuses(errors.NothingToCorrect, lambda: correct(zone, 1, 700, 0))
     later = partial(zone.metering.correct_reading, OPERATOR, 1, K + 1, 5, 5, "not settled")
-    zone.refuses(metering.IntervalNotProvisional, later)
-    monkeypatch.setattr(metering, "CORRECTIONS_PER_INTERVAL_MAX", 1)
+    zone.refuses(errors.IntervalNotProvisional, later)
+    monkeypatch.setattr(consumption_metering, "CORRECTIONS_PER_INTERVAL_MAX", 1)
     correct(zone, 1, 500, 0)
-    zone.refuses(metering.NothingToCorrect, lambda: correct(zone, 1, 500, 0))
-    zone.refuses(metering.TooManyCorrections, lambda: correct(zone, 1, 600, 0))
+    zone.refuses(errors.NothingToCorrect, lambda: correct(zone, 1, 500, 0))
+    zone.refuses(errors.TooManyCorrections, lambda: correct(zone, 1, 600, 0))
 
 
 def test_a_meter_goes_on_after_its_interval_was_corrected() -> None:

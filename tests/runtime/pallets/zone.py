@@ -13,8 +13,10 @@ import pytest
 
 from runtime.frame import DispatchError
 from runtime.frame.assembly import Assembly
-from runtime.pallets import balances, consumption_metering, grid_balancing, producer_registration
+from runtime.pallets import balances, grid_balancing, producer_registration
 from runtime.pallets import system as system_pallet
+from runtime.pallets.consumption_metering import ConsumptionMetering
+from runtime.pallets.consumption_metering.config import Config as MeteringConfig
 from runtime.pallets.trading import Trading
 from runtime.pallets.trading.config import Config as TradingConfig
 from runtime.pallets.trading.records import NO_HOLDING, Holding, Side, order_id_of
@@ -121,8 +123,8 @@ class Zone:
         self.registry = producer_registration.ProducerRegistration(
             producer_registration.Config(self.grid)
         )
-        self.metering = consumption_metering.ConsumptionMetering(
-            consumption_metering.Config(
+        self.metering = ConsumptionMetering(
+            MeteringConfig(
                 self.clock,
                 self.registry,
                 self.constants["market_interval_ms"],
