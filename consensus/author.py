@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from consensus import aura
 from consensus.effects import Build, PutVoter
-from consensus.events import Built, TimerName
+from consensus.events import Built, Signed, TimerName
 from consensus.fork_choice import UNFINALIZED_MAX, BlockTree, TreeBlock
 from consensus.grandpa.records import SLOT_KEY
 from consensus.outbox import Outbox
@@ -46,6 +46,10 @@ class Author:
         stored = column.get(SLOT_KEY)
         if stored is not None:
             self._last_authored = int.from_bytes(stored, "little")
+        self._set_timer()
+
+    def signer_reached(self) -> None:
+        """There may be keys now: wait for the next slot."""
         self._set_timer()
 
     def stop(self) -> None:
@@ -85,11 +89,11 @@ class Author:
         if event.parent_hash != parent_hash or parent_hash not in self._tree:
             return
 
-        def signed(signature: bytes | None) -> None:
-            if signature is not None:
-                self._pipeline.own_block(aura.sealed(header, signature), event.extrinsics)
+        def signed(answer: Signed) -> None:
+            if answer.signature is not None:
+                self._pipeline.own_block(aura.sealed(header, answer.signature), event.extrinsics)
 
-        self._out.sign_seal(public, aura.pre_hash(header), slot, signed)
+        self._out.sign_seal(public, aura.pre_hash(header), slot, header, signed)
 
     def _claim(self, slot: int, may_author: bool) -> None:
         """Claim the slot if it is ours and nothing speaks against it."""

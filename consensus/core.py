@@ -44,6 +44,8 @@ from consensus.events import (
     PeerId,
     RequestFailed,
     Signed,
+    SignerLost,
+    SignerReached,
     Timer,
     TimerName,
     Verdict,
@@ -118,6 +120,7 @@ class Core:
     def start(self, now_ms: int, wall_ms: int, state: LoadedState) -> list[Effect]:
         """Take up the stored state; nothing is handled before."""
         self._out.begin(now_ms, wall_ms)
+        self._out.can_sign = not state.is_signer_away
         self._final_since_ms = now_ms
         self._tree = _restored_tree(state)
         authors = max(1, len(state.aura_authorities))
@@ -194,6 +197,12 @@ class Core:
                 self._out.committed(event)
             case Signed():
                 self._out.signed(event)
+            case SignerLost():
+                self._out.can_sign = False
+            case SignerReached():
+                self._out.can_sign = True
+                self._voter.signer_reached(event.marks)
+                self._author.signer_reached()
             case Timer():
                 self._out.timer_fired(event.name)
                 self._timer(event.name)
@@ -306,11 +315,14 @@ class Core:
         self._author.block_imported(self._may_author())
 
     def _may_author(self) -> bool:
-        """Whether we are in a state to author: connected, in sync, on time, undisputed."""
+        """Whether we are in a state to author: connected, able to sign, in sync, on time,
+        undisputed.
+        """
         is_alone = len(self._announces) == 0 and len(self._tree.best.aura_authorities) > 1
         is_connected = self._config.is_authoring_forced or not is_alone
         return (
             is_connected
+            and self._out.can_sign
             and not self._is_disputed
             and not self._sync.is_major
             and not self._has_wrong_clock()

@@ -155,7 +155,7 @@ class SignKind(StrEnum):
     """What is signed decides the key's type and the signer's rule."""
 
     SEAL = "seal"
-    """A block, sr25519, context "substrate"."""
+    """A block, sr25519, context "substrate". At most one for each slot."""
 
     VOTE = "vote"
     """A GRANDPA message, ed25519. Under the rule of `SignerMark`."""
@@ -167,7 +167,8 @@ class Sign:
 
     `payload` is the pre-hash of a header, or `vote_payload(message, round, set_id)`. For a vote
     the signer stores its mark (this set, round, stage, payload and signature) durably before it
-    answers, and refuses what `SignerMark` forbids.
+    answers, and refuses what `SignerMark` forbids; for a seal likewise the slot and the pre-hash:
+    never two headers of one slot.
     """
 
     request_id: int
@@ -176,6 +177,9 @@ class Sign:
     payload: bytes
     slot: int = 0
     """Of a seal."""
+
+    header: Header | None = None
+    """Of a seal: what `payload` is the hash of, for a signer that signs no hash unseen."""
 
     set_id: int = 0
     round: int = 0

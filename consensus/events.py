@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from consensus.ports import SignerMark
 from runtime.primitives.block import Header
 from runtime.primitives.grandpa import GossipMessage
 from runtime.primitives.types import Hash
@@ -182,6 +183,28 @@ class Signed:
     request_id: int
     signature: bytes | None
     reason: str = ""
+    is_lost: bool = False
+    """Not refused: nobody answered. The signer may have signed all the same, which its marks tell.
+
+    Nothing more is asked of it until `SignerReached`.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class SignerLost:
+    """A signer in another process does not answer any more: we observe."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignerReached:
+    """A signer in another process answers, for the first time or again. Its keys may have changed.
+
+    Comes after the answers to all that was asked of it before.
+    """
+
+    marks: tuple[SignerMark, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,5 +225,7 @@ Event: TypeAlias = (
     | Built
     | Committed
     | Signed
+    | SignerLost
+    | SignerReached
     | Timer
 )

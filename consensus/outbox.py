@@ -24,6 +24,7 @@ from consensus.effects import (
     SignKind,
 )
 from consensus.events import Committed, PeerId, Signed, TimerName
+from runtime.primitives.block import Header
 from runtime.primitives.grandpa import GossipMessage
 
 Continuation = Callable[[int], None]
@@ -49,11 +50,14 @@ class Outbox:
     def __init__(self) -> None:
         self.now_ms = 0
         self.wall_ms = 0
+        self.can_sign = True
+        """Whether the signer is there; without it nothing is asked of it, and we observe."""
+
         self._effects: list[Effect] = []
         self._next_id = 0
         self._batch: _SyncedBatch | None = None
         self._after_commit: dict[int, list[Continuation]] = {}
-        self._after_signature: dict[int, Callable[[bytes | None], None]] = {}
+        self._after_signature: dict[int, Callable[[Signed], None]] = {}
         self._timers: dict[TimerName, int] = {}
 
     def begin(self, now_ms: int, wall_ms: int) -> None:
@@ -92,19 +96,24 @@ class Outbox:
         self._batch.continuations.append(then)
 
     def sign_seal(
-        self, public: bytes, payload: bytes, slot: int, then: Callable[[bytes | None], None]
+        self,
+        public: bytes,
+        payload: bytes,
+        slot: int,
+        header: Header,
+        then: Callable[[Signed], None],
     ) -> None:
-        """Have a block signed."""
+        """Have a block signed; `payload` is the hash of the unsealed `header`."""
         request_id = self.next_id()
         self._after_signature[request_id] = then
-        self.emit(Sign(request_id, SignKind.SEAL, public, payload, slot=slot))
+        self.emit(Sign(request_id, SignKind.SEAL, public, payload, slot=slot, header=header))
 
     def sign_vote(
         self,
         public: bytes,
         payload: bytes,
         position: tuple[int, int, int],
-        then: Callable[[bytes | None], None],
+        then: Callable[[Signed], None],
     ) -> None:
         """Have a vote signed; `position` is (set id, round, stage)."""
         request_id = self.next_id()
@@ -129,9 +138,11 @@ class Outbox:
 
     def signed(self, event: Signed) -> None:
         """Go on with what waited for a signature."""
+        if event.is_lost:
+            self.can_sign = False
         then = self._after_signature.pop(event.request_id, None)
         if then is not None:
-            then(event.signature)
+            then(event)
 
     def set_timer(self, name: TimerName, at_ms: int) -> None:
         """Set a timer, unless it is already set to this time."""

@@ -60,6 +60,9 @@ class ConsensusConfig:
     """Public keys the signer holds for votes, in an order that does not change. Empty on a node
     that only observes. They are looked at when a set takes over."""
 
+    may_get_keys: bool = False
+    """Keys may come although there are none yet, from a signer that is still away: count votes."""
+
     checkpoint: BlockRef | None = None
     """A block that has to be part of the chain: every other one of its height is bad."""
 
@@ -117,3 +120,6 @@ class LoadedState:
 
     signer_marks: tuple[SignerMark, ...] = ()
     """The marks of our GRANDPA keys, from the signer."""
+
+    is_signer_away: bool = False
+    """The signer is another process and has not answered yet: `SignerReached` brings the marks."""

@@ -8,6 +8,7 @@ refuses whatever would break this (`SignerMark`).
 from collections.abc import Callable, Mapping
 
 from consensus.effects import AlarmKind, PutVoter
+from consensus.events import Signed
 from consensus.grandpa.records import (
     PROPOSE,
     OwnVotes,
@@ -86,13 +87,19 @@ class OwnVoteBook:
         message = _message(stage, target)
         self.is_busy = True
 
-        def signed(signature: bytes | None) -> None:
+        def signed(answer: Signed) -> None:
+            signature = answer.signature
+            if answer.is_lost:
+                # It is asked for again when the signer is back, unless its mark tells the vote.
+                self.is_busy = False
+                return
             if signature is None:
                 self.is_busy = False
                 self._refused.add((round_number, stage))
                 self._out.alarm(
                     AlarmKind.SAFETY,
-                    f"the signer refused our vote of round {round_number}, stage {stage}",
+                    f"the signer refused our vote of round {round_number}, stage {stage}: "
+                    f"{answer.reason}",
                 )
                 return
             self._write(round_number, SignedMessage(message, signature, self.public), then)

@@ -25,6 +25,7 @@ from consensus.grandpa.commits import Commits
 from consensus.grandpa.context import AuthoritySet, Surroundings
 from consensus.grandpa.gossip import COALESCE_DIVISOR, round_votes
 from consensus.grandpa.justification import build_justification
+from consensus.grandpa.own_key import OwnKey
 from consensus.grandpa.own_votes import OwnVoteBook
 from consensus.grandpa.parking import HeldVote, HeldVotes
 from consensus.grandpa.records import (
@@ -73,15 +74,14 @@ class Voter:
         base: BlockRef,
     ) -> None:
         voters = VoterSet(tuple(keys))
-        own = [key for key in around.config.grandpa_keys if voters.index(key) is not None]
         self.authorities = AuthoritySet(set_id, voters)
         self.commits = Commits(around, self.authorities)
         self._around = around
         self._out = around.out
         self._duration_ms = around.config.gossip_duration_ms
         self._catch_ups = CatchUps(around, self.authorities)
-        self._is_tracking = bool(around.config.grandpa_keys)
-        self._book = OwnVoteBook(around.out, own[0], set_id) if own else None
+        self._is_tracking = bool(around.config.grandpa_keys) or around.config.may_get_keys
+        self._own = OwnKey(around, self.authorities, self._import_own)
         self._is_stopped = False
 
         self._first = RoundState.first(base)
@@ -117,42 +117,17 @@ class Voter:
             self._completed = [round_of(completed, voters) for completed in record.completed]
             self._round = round_of(record.current, voters)
             self._heard_ms = self._since_ms if self._round.voted(PREVOTE) else None
-        if self._book is None:
-            return
-        self._book.load(column)
-        book = self._book
-        for mark in marks:
-            if mark.public == book.public and not self._heed(book, mark):
-                self._book = None
-                return
-        if not book.is_busy:
-            self._import_own(book, self._round.number)
+        self._own.load(column)
+        self._own.heed(marks, self._round.number)
 
-    def _heed(self, book: OwnVoteBook, mark: SignerMark) -> bool:
-        """Compare what the signer has signed with what the database knows of.
+    def signer_reached(self, marks: Iterable[SignerMark]) -> None:
+        """The signer is there, perhaps with other keys, and tells what it has signed."""
+        if not self._is_stopped:
+            self._own.heed(marks, self._round.number)
 
-        False when the database is older than the signer: it was rolled back.
-        """
-        ours = (self.authorities.set_id, self._round.number)
-        if (mark.set_id, mark.round) > ours:
-            self._out.alarm(
-                AlarmKind.ROLLED_BACK,
-                f"the signer's mark is set {mark.set_id} round {mark.round}, the database has set "
-                f"{ours[0]} round {ours[1]}: 0x{book.public.hex()} votes again in the next set",
-            )
-            return False
-        if (mark.set_id, mark.round) == ours:
-            operation = book.adopt(mark)
-            if operation is not None:
-                number, book.is_busy = self._round.number, True
-
-                def durable(_: int) -> None:
-                    book.is_busy = False
-                    self._import_own(book, number)
-
-                # Counted, and so sent to peers that lack them, only when they are on our disk.
-                self._out.persist_synced([operation], durable)
-        return True
+    @property
+    def _book(self) -> OwnVoteBook | None:
+        return self._own.book
 
     def _import_own(self, book: OwnVoteBook, number: int) -> None:
         """Count our votes of a round as they are stored."""
@@ -178,7 +153,7 @@ class Voter:
     @property
     def is_voting(self) -> bool:
         """Whether our key is one of the set's and may vote."""
-        return self._book is not None and not self._is_stopped
+        return self._book is not None and not self._is_stopped and self._out.can_sign
 
     @property
     def tally(self) -> tuple[int, int]:
@@ -345,6 +320,8 @@ class Voter:
             return False
         if book.is_busy or not self._is_stored:
             return True
+        if not self._out.can_sign:
+            return False
         number, now_ms = self._round.number, self._out.now_ms
         is_decided = self._round.state.is_completable
         if not book.has(number, PREVOTE):

@@ -86,6 +86,13 @@ class Node:
         self.has_lost_disk = False
         self.disk = SimDisk(network.genesis)
         self.signer = SimSigner(frozenset({self.key, self.vote_key}), network.ring)
+        self.is_signer_away = False
+        """The signer is a process of its own, and not there."""
+
+        self.answers_lost = 0
+        """How many of the next requests the signer carries out, and dies before it answers."""
+
+        self._rings: tuple[list[bytes], list[bytes]] = ([], [])
         self.sync_ms = SYNC_MS
         self._synced_at_ms = 0
         self.clock_offset_ms = 0
@@ -127,12 +134,16 @@ class Node:
 
     def start(self) -> None:
         network, store = self.network, self.disk.now
+        self._rings = ([], [])
+        if not self.is_signer_away:
+            self._learn_keys()
         config = ConsensusConfig(
             genesis_hash=network.genesis.hash(),
             slot_duration_ms=network.slot_ms,
             gossip_duration_ms=network.slot_ms // 6,
-            aura_keys=self.seal_keys if self.is_authority else (),
-            grandpa_keys=self.vote_keys if self.is_authority else (),
+            aura_keys=self._rings[0],
+            grandpa_keys=self._rings[1],
+            may_get_keys=self.is_authority and self.is_signer_away,
             is_authoring_forced=self.is_forced,
             checkpoint=self.checkpoint,
         )
@@ -153,7 +164,8 @@ class Node:
             voter=dict(store.voter),
             justification=store.justification,
             gap=store.gap,
-            signer_marks=tuple(self.signer.marks.values()),
+            signer_marks=() if self.is_signer_away else tuple(self.signer.marks.values()),
+            is_signer_away=self.is_signer_away,
         )
         self._perform(self.core.start(network.now_ms, self.wall_ms(), state))
 
@@ -208,7 +220,7 @@ class Node:
                     if effect.is_synced:
                         self._sync_later(effect)
                 case effects.Sign():
-                    self._later(0, self.signer.sign(effect))
+                    self._later(0, self._sign(effect))
                 case effects.SetTimer():
                     self._set_timer(effect)
                 case effects.Execute():
@@ -234,6 +246,33 @@ class Node:
                     self.best_changed(effect)
                 case effects.NotifyImported():
                     pass
+
+    def lose_signer(self) -> None:
+        """The signer's process is gone."""
+        self.is_signer_away = True
+        if self.is_running:
+            self.handle(events.SignerLost("gone"))
+
+    def reach_signer(self) -> None:
+        """The signer is there, or again."""
+        self.is_signer_away = False
+        if self.is_running:
+            self._learn_keys()
+            self._later(0, events.SignerReached(tuple(self.signer.marks.values())))
+
+    def _learn_keys(self) -> None:
+        if self.is_authority:
+            self._rings[0][:], self._rings[1][:] = self.seal_keys, self.vote_keys
+
+    def _sign(self, request: effects.Sign) -> events.Signed:
+        if not self.is_signer_away:
+            answer = self.signer.sign(request)
+            if self.answers_lost == 0:
+                return answer
+            self.answers_lost -= 1
+            self._later(0, events.SignerLost("died"))
+            self.is_signer_away = True
+        return events.Signed(request.request_id, None, "away", is_lost=True)
 
     def execute(self, effect: effects.Execute) -> events.Executed:
         """How the execution of a block ends."""
