@@ -263,7 +263,9 @@ class Chain:
         """The runtime under which blocks on a state run. Raises `UnknownVersion`."""
         return self.runtime.of_code(state.get(CODE_KEY))
 
-    def loaded_state(self, marks: tuple[SignerMark, ...]) -> LoadedState:
+    def loaded_state(
+        self, marks: tuple[SignerMark, ...], is_signer_away: bool = False
+    ) -> LoadedState:
         """What consensus starts from."""
         view = self.state_at(self._finalized_hash)
         runtime, state = self.runtime_of(view), Overlay(view)
@@ -278,6 +280,7 @@ class Chain:
             justification=self._database.get(Column.META, b"justification"),
             gap=self.gap,
             signer_marks=marks,
+            is_signer_away=is_signer_away,
         )
 
     # --- executing and building -----------------------------------------------------------------

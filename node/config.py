@@ -55,6 +55,9 @@ class NodeConfig:
 
     disk_period_s: float = 5.0
     keystore_path: Path | None = None
+    remote_signer: Path | None = None
+    """The socket of the process that holds the session keys; then the node has none itself."""
+
     password: str | None = None
     parent_fd: int | None = None
     """Lifeline: the node ends when the other end of this pipe closes."""

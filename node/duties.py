@@ -1,7 +1,7 @@
 """What a validator's node says to the chain in its own name: signs of life and reports of offences.
 
 Once a session, at a time drawn from its middle half, the node signs with the Aura key of each
-member or candidate whose keys it holds that it runs; who has authored in the session needs not.
+member or candidate whose keys it has that it runs; who has authored in the session needs not.
 What consensus sees of others' offences is reported as it is seen. Both are extrinsics that nobody
 has to pay for: they prove themselves.
 
@@ -11,13 +11,14 @@ Invariant: nothing here waits, and nothing here can stop the node.
 import logging
 import random
 from collections.abc import Callable
+from functools import partial
 
 from consensus import effects
 from node.chain import Chain, UnknownBlock
-from node.keystore import Keystore
 from node.pool import Pool, PoolError
+from node.signing.port import SessionSigner
+from node.signing.statements import VERSION_BYTES_MAX, Heartbeat
 from node.state_store import StateDiscarded
-from runtime.primitives.crypto import KeyPair
 from runtime.primitives.extrinsic import UncheckedExtrinsic
 from runtime.primitives.grandpa import (
     EquivocatedVote,
@@ -28,14 +29,11 @@ from runtime.primitives.grandpa import (
     PrevoteEquivocation,
     SignedMessage,
 )
-from runtime.primitives.session import heartbeat_payload
 from runtime.primitives.types import AccountId, Hash
 from runtime.runtime import Runtime, UnknownVersion
 from runtime.state.overlay import Overlay
 
 log = logging.getLogger("duties")
-
-VERSION_BYTES_MAX = 32  # of the runtime
 
 
 class Duties:
@@ -45,14 +43,14 @@ class Duties:
         self,
         chain: Chain,
         pool: Pool,
-        keystore: Keystore | None,
+        signer: SessionSigner | None,
         sent: Callable[[Hash, bytes], None],
         rng: random.Random,
         version: str,
     ) -> None:
         self._chain = chain
         self._pool = pool
-        self._keystore = keystore
+        self._signer = signer
         self._sent = sent
         self._rng = rng
         self._version = version.encode()[:VERSION_BYTES_MAX]
@@ -62,7 +60,7 @@ class Duties:
 
     def best(self, effect: effects.NotifyBest) -> None:
         """The best block is another one: perhaps it is time for a sign of life."""
-        if self._keystore is None:
+        if self._signer is None:
             return
         length = self._chain.runtime.constants.session_blocks
         session, place = divmod(effect.header.number, length)
@@ -71,7 +69,7 @@ class Duties:
             self._due = self._rng.randint(length // 4, length - 1 - length // 4)
         if 0 <= self._due <= place:
             self._due = -1
-            self._give_signs_of_life(self._keystore)
+            self._give_signs_of_life(self._signer)
 
     def report(self, offence: effects.Offence) -> None:
         """Consensus has seen somebody sign what excludes each other."""
@@ -100,39 +98,40 @@ class Duties:
                 )
         self._submit("a report of an offence", call)
 
-    def _give_signs_of_life(self, keystore: Keystore) -> None:
+    def _give_signs_of_life(self, signer: SessionSigner) -> None:
         found = self._state()
         if found is None:
             return
         runtime, finalized = found
         pallet, session = runtime.authorities, runtime.session.session_index()
         seen = pallet.seen.get()
+        due: list[tuple[bytes, Heartbeat]] = []
         for who in [*pallet.members.get(), *pallet.candidates.keys()]:
-            pair = None if who in seen else self._key_of(runtime, keystore, who)
-            if pair is None:
-                continue
-            payload = heartbeat_payload(
-                self._chain.genesis_hash, session, who, finalized, self._version
-            )
-            call = runtime.assembly.encode_call(
-                "Authorities",
-                "heartbeat",
-                session=session,
-                who=who,
-                finalized=finalized,
-                version=self._version,
-                signature=pair.sign(payload),
-            )
-            self._submit("a sign of life", call)
-            runtime.bind(Overlay(self._chain.best_state()))  # the pool has looked at other states
+            public = None if who in seen else self._key_of(runtime, signer, who)
+            if public is not None:
+                heartbeat = Heartbeat(
+                    self._chain.genesis_hash, session, who, finalized, self._version
+                )
+                due.append((public, heartbeat))
+        for public, heartbeat in due:
+            signer.sign_heartbeat(public, heartbeat, partial(self._hand_in, runtime, heartbeat))
 
-    def _key_of(self, runtime: Runtime, keystore: Keystore, who: AccountId) -> KeyPair | None:
+    def _hand_in(self, runtime: Runtime, heartbeat: Heartbeat, signature: bytes) -> None:
+        call = runtime.assembly.encode_call(
+            "Authorities",
+            "heartbeat",
+            session=heartbeat.session,
+            who=heartbeat.who,
+            finalized=heartbeat.finalized,
+            version=heartbeat.version,
+            signature=signature,
+        )
+        self._submit("a sign of life", call)
+
+    def _key_of(self, runtime: Runtime, signer: SessionSigner, who: AccountId) -> bytes | None:
         """The Aura key of an account, if it is ours."""
-        for keys in runtime.session.keys_of(who):
-            pair = keystore.get("aura", keys.aura)
-            if pair is not None:
-                return pair
-        return None
+        ring = signer.ring("aura")
+        return next((keys.aura for keys in runtime.session.keys_of(who) if keys.aura in ring), None)
 
     def _state(self) -> tuple[Runtime, int] | None:
         """The runtime, bound to the best state, and the number of the last final block."""

@@ -25,7 +25,7 @@ from node.clock import Clock
 from node.errors import NodeError
 from node.metrics import Instruments
 from node.pool import Pool
-from node.signer import Signer
+from node.signing.port import SessionSigner
 from runtime.primitives.types import Hash
 
 log = logging.getLogger("consensus")
@@ -76,7 +76,7 @@ class Engine:
         core: Core,
         chain: Chain,
         pool: Pool,
-        signer: Signer,
+        signer: SessionSigner,
         wire: Wire,
         clock: Clock,
         notifications: Notifications,
@@ -112,10 +112,11 @@ class Engine:
         Raises `EngineHalted` and `DiskFailed`.
         """
         async with trio.open_nursery() as nursery:
-            state = self._chain.loaded_state(self._signer.marks())
+            state = self._chain.loaded_state(self._signer.marks(), self._signer.is_away)
             start = self.core.start(self._clock.monotonic_ms(), self._clock.wall_ms(), state)
             self._perform(start, nursery)
             nursery.start_soon(self._run_timers)
+            nursery.start_soon(self._signer.run, self._answer)
             task_status.started()
             while True:
                 while self._answers or self._queue:
@@ -138,7 +139,7 @@ class Engine:
                 case effects.Persist():
                     self._persist(effect)
                 case effects.Sign():
-                    self._answer(self._signer.sign(effect))
+                    self._signer.sign(effect, self._answer)
                 case effects.SetTimer():
                     self._timers[effect.name] = effect.at_ms
                     self._timers_changed.set()

@@ -19,7 +19,6 @@ from node.errors import ConfigInvalid, StorageUnusable
 from runtime.primitives.crypto import KeyPair, Scheme
 
 KEY_TYPES = {"aura": Scheme.SR25519, "gran": Scheme.ED25519}
-PUBLIC_BYTES = 32
 _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 1 << 15, 8, 1
 _NONCE_BYTES, _TAG_BYTES, _SALT_BYTES = 12, 16, 16
 
@@ -69,7 +68,7 @@ class Keystore:
     """The keys of one node. Raises `StorageUnusable` for anything it cannot trust or read."""
 
     def __init__(self, path: Path, password: str | None = None) -> None:
-        self._path = path
+        self.path = path
         self._password = password
         self._keys: dict[tuple[str, bytes], KeyPair] = {}
         try:
@@ -89,7 +88,7 @@ class Keystore:
         """Store the key of `suri` under `key_type` (aura or gran) and return it."""
         pair = _pair_of(key_type, suri)
         name = key_type.encode().hex() + pair.public.hex()
-        write_private(self._path / name, json.dumps(self._sealed(suri)).encode())
+        write_private(self.path / name, json.dumps(self._sealed(suri)).encode())
         self._keys[key_type, pair.public] = pair
         return pair
 
@@ -103,16 +102,6 @@ class Keystore:
         """Draw and store a key of each type; the public keys, concatenated as session keys are."""
         suris = [(key_type, "0x" + draw_seed().hex()) for key_type in KEY_TYPES]
         return b"".join(self.insert(key_type, suri).public for key_type, suri in suris)
-
-    def has_session_keys(self, keys: bytes) -> bool:
-        """Whether all of a set of session keys are here. Raises ValueError for another length."""
-        size = len(KEY_TYPES) * PUBLIC_BYTES
-        if len(keys) != size:
-            raise ValueError(f"session keys have {size} bytes, not {len(keys)}")
-        return all(
-            self.get(key_type, keys[at : at + PUBLIC_BYTES]) is not None
-            for key_type, at in zip(KEY_TYPES, range(0, size, PUBLIC_BYTES), strict=True)
-        )
 
     def inspect(self, key_type: str, suri: str) -> bytes:
         """The public key a secret URI has under `key_type`; nothing is stored."""

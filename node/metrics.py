@@ -74,6 +74,14 @@ class Instruments:
 
 
 @dataclass(frozen=True, slots=True)
+class SignerReading:
+    """How it stands with a signer in another process."""
+
+    is_connected: bool
+    losses: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What a scrape reads of the node."""
 
@@ -88,6 +96,8 @@ class Reading:
     is_voting: bool
     clock_offset_ms: int
     market: Mapping[str, object]
+    signer: SignerReading | None
+    """None when the node signs itself, or not at all."""
 
 
 class _NodeCollector(Collector):
@@ -126,6 +136,8 @@ class _NodeCollector(Collector):
         yield height
         for name, text, value in self._gauges(reading):
             yield GaugeMetricFamily(name, text, value=value)
+        if reading.signer is not None:
+            yield from _signer(reading.signer)
         yield from self._market(reading.market)
         yield from self._calls()
         yield from self._traffic()
@@ -226,6 +238,17 @@ class _NodeCollector(Collector):
             "Clients cut because they did not read.",
             value=stats.slow_consumers_dropped,
         )
+
+
+def _signer(signer: SignerReading) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "dret_signer_connected",
+        "Whether the signer in another process is there; without it this node observes.",
+        value=int(signer.is_connected),
+    )
+    yield CounterMetricFamily(
+        "dret_signer_losses", "How often the signer was lost.", value=signer.losses
+    )
 
 
 class MetricsServer:

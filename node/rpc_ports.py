@@ -12,11 +12,10 @@ from node import pool as pools
 from node.chain import Chain, ProofTooLong, UnknownBlock
 from node.chain_spec import ChainSpec
 from node.dry_run import dry_run
-from node.errors import StorageUnusable
 from node.heads import Heads
-from node.keystore import Keystore
 from node.log import FILTERS
 from node.pool import Pool, PoolError, Status
+from node.signing.port import KeysUnusable, SessionSigner
 from node.state_store import StateDiscarded, StateView
 from p2p.network import Network
 from p2p.ports import AddressInvalid
@@ -27,7 +26,7 @@ from runtime.primitives.block import Header
 from runtime.primitives.crypto import ss58_encode
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import DecodeError
-from runtime.primitives.session import SessionKeys, prove_ownership
+from runtime.primitives.session import SessionKeys
 from runtime.primitives.types import Hash
 from runtime.runtime import Runtime, UnknownVersion
 from runtime.state.overlay import Overlay
@@ -279,51 +278,46 @@ def _refused(error: PoolError, extrinsic: bytes) -> SubmissionRefused:
 
 @dataclass(frozen=True, slots=True)
 class KeysAdapter:
-    """`rpc.ports.KeysPort` over the keystore."""
+    """`rpc.ports.KeysPort` over whoever holds the session keys."""
 
-    keystore: Keystore
+    signer: SessionSigner
 
     def insert(self, key_type: str, suri: str, public: bytes) -> None:
         """Store a session key."""
         try:
-            held = self.keystore.inspect(key_type, suri)
-            if held != public:
-                raise ports.PortError(
-                    f"The secret belongs to 0x{held.hex()}, not to 0x{public.hex()}."
-                )
-            self.keystore.insert(key_type, suri)
-        except (ValueError, OSError, StorageUnusable) as error:
+            self.signer.insert(key_type, suri, public)
+        except KeysUnusable as error:
             raise ports.PortError(str(error)) from error
 
     def has(self, public: bytes, key_type: str) -> bool:
         """Whether a session key is here."""
-        return self.keystore.get(key_type, public) is not None
+        return public in self.signer.ring(key_type)
 
     def has_session_keys(self, keys: bytes) -> bool:
         """Whether a whole set of session keys is here."""
-        try:
-            return self.keystore.has_session_keys(keys)
-        except ValueError as error:
-            raise ports.PortError(str(error)) from error
+        public = _session_keys(keys)
+        return self.has(public.aura, "aura") and self.has(public.grandpa, "gran")
 
-    def rotate(self) -> bytes:
+    async def rotate(self) -> bytes:
         """Draw new session keys."""
         try:
-            return self.keystore.rotate()
-        except (OSError, StorageUnusable) as error:
+            return (await self.signer.draw()).encode()
+        except KeysUnusable as error:
             raise ports.PortError(str(error)) from error
 
-    def prove_ownership(self, keys: bytes, owner: bytes) -> bytes:
+    async def prove_ownership(self, keys: bytes, owner: bytes) -> bytes:
         """The proof that session keys of ours go to an account."""
         try:
-            public = SessionKeys.decode(keys)
-        except DecodeError as error:
-            raise ports.PortError(f"These are no session keys: {error}") from error
-        aura = self.keystore.get("aura", public.aura)
-        grandpa = self.keystore.get("gran", public.grandpa)
-        if aura is None or grandpa is None:
-            raise ports.PortError("The keystore lacks one of these keys.")
-        return prove_ownership(owner, aura, grandpa)
+            return await self.signer.prove_ownership(_session_keys(keys), owner)
+        except KeysUnusable as error:
+            raise ports.PortError(str(error)) from error
+
+
+def _session_keys(data: bytes) -> SessionKeys:
+    try:
+        return SessionKeys.decode(data)
+    except DecodeError as error:
+        raise ports.PortError(f"These are no session keys: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +333,9 @@ class SystemAdapter:
     sync_target: Callable[[], int]
     is_syncing: Callable[[], bool]
     """Whether consensus catches up with the chain, which peers' words alone do not tell."""
+
+    has_signer: Callable[[], bool | None]
+    """Whether a signer in another process is there; None when the node has none."""
 
     def name(self) -> str:
         """Name of the implementation."""
@@ -363,7 +360,10 @@ class SystemAdapter:
     def health(self) -> ports.Health:
         """Peers and whether the node catches up."""
         return ports.Health(
-            len(self.network.peers()), self.is_syncing(), self.network.should_have_peers
+            len(self.network.peers()),
+            self.is_syncing(),
+            self.network.should_have_peers,
+            self.has_signer(),
         )
 
     def sync_state(self) -> ports.SyncState:

@@ -39,10 +39,10 @@ from node.errors import ConfigInvalid, DiskFailed, NodeError, PortTaken, Storage
 from node.file_limit import raise_file_limit
 from node.heads import Heads
 from node.kernels import prepare_kernels
-from node.keystore import KEY_TYPES, Keystore, draw_seed, parse_node_key, write_private
+from node.keystore import draw_seed, parse_node_key, write_private
 from node.lifeline import stop_on_signal, stop_with_parent
 from node.market_view import MarketView
-from node.metrics import Instruments, MetricsServer, Reading
+from node.metrics import Instruments, MetricsServer, Reading, SignerReading
 from node.pool import (
     ForgedExtrinsic,
     InvalidExtrinsic,
@@ -60,7 +60,9 @@ from node.rpc_ports import (
     StateAdapter,
     SystemAdapter,
 )
-from node.signer import Signer
+from node.signing.opening import keys_held, open_signer
+from node.signing.port import SessionSigner
+from node.signing.remote import RemoteSigner
 from node.sync_server import SyncServer
 from node.warp import warp
 from node.wire import NetworkWire, make_status
@@ -123,8 +125,9 @@ async def run_node(
     while is_again:
         database = Database.open(config.base_path / "db")
         try:
-            parts = _build(config, spec, clock, database)
-            is_again = await _run(parts, started)
+            with keys_held(config):
+                parts = _build(config, spec, clock, database)
+                is_again = await _run(parts, started)
         finally:
             database.close()
             log.info("The database is closed")
@@ -174,7 +177,7 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
     _refuse_other_code(chain)
     checkpoint = config.checkpoint or spec.checkpoint
     _refuse_other_history(chain, checkpoint)
-    keystore = _keystore(config)
+    signer = open_signer(config)
     rng = random.Random(draw_seed())
     pool = Pool(_validator(chain), extrinsic_hash, runtime.tags_of, clock.monotonic_ms)
     network = _network(config, spec, chain, clock, rng)
@@ -182,7 +185,7 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
     heads = Heads(chain, pool)
     instruments = Instruments()
     duties = Duties(
-        chain, pool, keystore if config.is_validator else None, wire.pass_on, rng, NODE_VERSION
+        chain, pool, signer if config.is_validator else None, wire.pass_on, rng, NODE_VERSION
     )
 
     def follow_best(effect: effects.NotifyBest) -> None:
@@ -190,10 +193,10 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
         duties.best(effect)
 
     engine = Engine(
-        _core(config, chain, keystore, checkpoint),
+        _core(config, chain, signer, checkpoint),
         chain,
         pool,
-        Signer(keystore, config.base_path),
+        signer,
         wire,
         clock,
         Notifications(
@@ -221,8 +224,9 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
                 view,
                 sync_target,
                 lambda: not engine.core.is_started or engine.core.status.is_major_syncing,
+                lambda: not signer.is_away if config.remote_signer is not None else None,
             ),
-            keys=KeysAdapter(keystore),
+            keys=KeysAdapter(signer),
             dret=DretAdapter(chain, pool, config.name, config.is_validator, view, market),
             is_archive=config.state_pruning is None,
         ),
@@ -230,7 +234,7 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
     )
     metrics = MetricsServer(
         instruments,
-        lambda: _read_metrics(chain, pool, view, sync_target, engine.core, market),
+        lambda: _read_metrics(chain, pool, view, sync_target, engine.core, market, signer),
         stats,
         network.counters,
         {"name": config.name, "version": NODE_VERSION, "chain": spec.id},
@@ -324,22 +328,6 @@ def _refuse_other_history(chain: Chain, checkpoint: tuple[int, bytes] | None) ->
         )
 
 
-def _keystore(config: NodeConfig) -> Keystore:
-    keystore = Keystore(config.keystore_path or config.base_path / "keystore", config.password)
-    if config.dev_key is not None:
-        for key_type in KEY_TYPES:
-            keystore.hold(key_type, config.dev_key)
-    if config.is_validator:
-        missing = [key_type for key_type in KEY_TYPES if not keystore.publics(key_type)]
-        if missing:
-            raise ConfigInvalid(
-                f"A validator needs session keys; the keystore has none of type "
-                f"{', '.join(missing)}. Insert them with dret key insert --key-type TYPE, "
-                "or leave out --validator."
-            )
-    return keystore
-
-
 def _validator(chain: Chain) -> Callable[[bytes], Validity]:
     """What the pool asks: is this extrinsic valid at the best block?"""
 
@@ -403,7 +391,7 @@ def _node_key(config: NodeConfig) -> bytes:
 
 
 def _core(
-    config: NodeConfig, chain: Chain, keystore: Keystore, checkpoint: tuple[int, bytes] | None
+    config: NodeConfig, chain: Chain, signer: SessionSigner, checkpoint: tuple[int, bytes] | None
 ) -> Core:
     constants = chain.runtime.constants
     is_authority = config.is_validator
@@ -412,8 +400,9 @@ def _core(
             genesis_hash=chain.genesis_hash,
             slot_duration_ms=constants.slot_duration_ms,
             gossip_duration_ms=constants.gossip_duration_ms,
-            aura_keys=keystore.ring("aura") if is_authority else (),
-            grandpa_keys=keystore.ring("gran") if is_authority else (),
+            aura_keys=signer.ring("aura") if is_authority else (),
+            grandpa_keys=signer.ring("gran") if is_authority else (),
+            may_get_keys=config.remote_signer is not None,
             is_authoring_forced=config.force_authoring,
             checkpoint=None if checkpoint is None else BlockRef(checkpoint[1], checkpoint[0]),
         ),
@@ -447,6 +436,7 @@ def _read_metrics(
     sync_target: Callable[[], int],
     core: Core,
     market: MarketView,
+    signer: SessionSigner,
 ) -> Reading:
     status = core.status
     return Reading(
@@ -461,6 +451,9 @@ def _read_metrics(
         is_voting=status.is_voting,
         clock_offset_ms=status.clock_offset_ms,
         market=market.status(),
+        signer=None
+        if not isinstance(signer, RemoteSigner)
+        else SignerReading(not signer.is_away, signer.losses),
     )
 
 

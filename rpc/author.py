@@ -85,20 +85,20 @@ def has_session_keys(node: Node, session_keys: HexBytes) -> Json:
 
 
 @method("author_rotateKeys", unsafe=True)
-def rotate_keys(node: Node) -> Json:
+async def rotate_keys(node: Node) -> Json:
     """Draw new session keys and store them; the public keys, for `Session.set_keys`."""
     try:
-        return to_hex(node.keys.rotate())
+        return to_hex(await node.keys.rotate())
     except PortError as error:
         raise RpcError(AUTHOR_OTHER, str(error)) from None
 
 
 @method("author_rotateKeysWithOwner", unsafe=True)
-def rotate_keys_with_owner(node: Node, owner: HexBytes) -> Json:
+async def rotate_keys_with_owner(node: Node, owner: HexBytes) -> Json:
     """Draw new session keys for an account: the arguments of `Session.set_keys`."""
     try:
-        keys = node.keys.rotate()
-        proof = node.keys.prove_ownership(keys, owner)
+        keys = await node.keys.rotate()
+        proof = await node.keys.prove_ownership(keys, owner)
     except PortError as error:
         raise RpcError(AUTHOR_OTHER, str(error)) from None
     return {"keys": to_hex(keys), "proof": to_hex(proof)}

@@ -337,6 +337,8 @@ class Health:
     peers: int
     is_syncing: bool
     should_have_peers: bool
+    has_signer: bool | None = None
+    """Whether the process that signs for this validator is there; None when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -448,11 +450,11 @@ class KeysPort(Protocol):
         """
         ...
 
-    def rotate(self) -> bytes:
+    async def rotate(self) -> bytes:
         """Draw and store new session keys; their public keys, concatenated. Raises `PortError`."""
         ...
 
-    def prove_ownership(self, keys: bytes, owner: bytes) -> bytes:
+    async def prove_ownership(self, keys: bytes, owner: bytes) -> bytes:
         """What shows that the holder of session keys gives them to an account.
 
         Raises `PortError` when they are not all here.

@@ -154,7 +154,9 @@ COMPONENTS: Mapping[str, Schema] = {
     ),
     "StorageChangeSet": record({"block": HASH, "changes": listed(listed(maybe(HEX)))}),
     "ReadProof": record({"at": HASH, "proof": listed(HEX)}),
-    "Health": record({"peers": NUMBER, "isSyncing": FLAG, "shouldHavePeers": FLAG}),
+    "Health": record(
+        {"peers": NUMBER, "isSyncing": FLAG, "shouldHavePeers": FLAG}, {"hasSigner": FLAG}
+    ),
     "SyncState": record({"startingBlock": NUMBER, "currentBlock": NUMBER, "highestBlock": NUMBER}),
     "PeerInfo": record({"peerId": TEXT, "roles": TEXT, "bestHash": HASH, "bestNumber": NUMBER}),
     "DispatchInfo": record(

@@ -148,8 +148,11 @@ async def dry_run(node: Node, extrinsic: HexBytes, at: BlockHash | None) -> Json
 def health_json(node: Node) -> dict[str, Json]:
     """The object of `system_health` and of `GET /health`."""
     state = node.system.health()
-    return {
+    fields: dict[str, Json] = {
         "peers": state.peers,
         "isSyncing": state.is_syncing,
         "shouldHavePeers": state.should_have_peers,
     }
+    if state.has_signer is not None:
+        fields["hasSigner"] = state.has_signer
+    return fields

@@ -7,6 +7,7 @@ import asyncclick as click
 
 GROUPS = {
     "node": ("node.cli.node:group", "Run and look after a node."),
+    "signer": ("node.cli.signer:group", "Hold a validator's keys in a process of their own."),
     "key": ("node.cli.key:group", "Make, inspect and insert keys."),
     "authority": ("node.cli.authority:group", "The consortium: members, votes, validators' keys."),
     "chain-spec": ("node.cli.chain_spec:group", "Build chain specifications."),

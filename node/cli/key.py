@@ -36,25 +36,30 @@ def inspect(suri: str | None, suri_file: Path | None, scheme: str, output: str) 
 
 
 @group.command()
-@click.option("--base-path", "-d", type=click.Path(path_type=Path), required=True)
-@click.option("--keystore-path", type=click.Path(path_type=Path))
+@click.option("--base-path", "-d", type=click.Path(path_type=Path), help="The node's folder.")
+@click.option(
+    "--keystore-path", type=click.Path(path_type=Path), help="Default: keystore below -d."
+)
 @click.option("--key-type", type=click.Choice(list(KEY_TYPES)), required=True)
 @click.option("--suri", help="The secret; on a shared machine use --suri-file.")
 @click.option("--suri-file", type=click.Path(path_type=Path))
 @click.option("--password-filename", type=click.Path(path_type=Path), help="Encrypts the key.")
 def insert(
-    base_path: Path,
+    base_path: Path | None,
     keystore_path: Path | None,
     key_type: str,
     suri: str | None,
     suri_file: Path | None,
     password_filename: Path | None,
 ) -> None:
-    """Store a session key in a node's keystore; the node reads it at its next start."""
+    """Store a session key in the keystore of a node or a signer, which reads it when it starts."""
+    folder = keystore_path if base_path is None else keystore_path or base_path / "keystore"
+    if folder is None:
+        raise click.UsageError("Say where: the node's --base-path, or a --keystore-path.")
     password = None
     if password_filename is not None:
         password = read_secret_file(password_filename, "--password-filename")
-    keystore = Keystore(keystore_path or base_path / "keystore", password)
+    keystore = Keystore(folder, password)
     try:
         pair = keystore.insert(key_type, read_suri(suri, suri_file))
     except ValueError as error:

@@ -141,7 +141,7 @@ async def repair(chain: Path | None, base_path: Path, output_format: str) -> Non
     """
     from node.chain_spec import load_chain_spec
     from node.repair import repair as run_repair
-    from node.signer import FILE_NAME
+    from node.signing.marks import FILE_NAME
 
     spec = load_chain_spec(spec_path(chain, base_path))
     done = run_repair(base_path, spec)

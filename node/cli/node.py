@@ -80,6 +80,11 @@ def _options(command: Any) -> Any:
         # keys
         click.option("--keystore-path", type=path, help="Default: keystore below the base path."),
         click.option("--password-filename", type=path, help="Opens an encrypted keystore."),
+        click.option(
+            "--remote-signer",
+            type=path,
+            help="Validate with keys that dret signer run holds; its socket.",
+        ),
         # the network
         click.option("--port", type=port, default=30333, show_default=True),
         click.option("--listen-addr", help="/ip4/ADDRESS/tcp/PORT; loopback by default."),
@@ -135,12 +140,18 @@ def check_flags(flags: dict[str, Any]) -> None:
     named = [f"--{name}" for name in DEV_ACCOUNTS if flags[name]]
     if len(named) > 1:
         raise click.UsageError(f"A node has one development key; given: {', '.join(named)}.")
-    is_validator = flags["validator"] or flags["dev"] or bool(named)
+    has_signer = flags["remote_signer"] is not None
+    is_validator = flags["validator"] or flags["dev"] or bool(named) or has_signer
     if flags["rpc_external"] and is_validator:
         raise click.UsageError(
             "--rpc-external option shouldn't be used if the node is running as a validator. "
             "Use --unsafe-rpc-external if you understand the risks. See the options description "
             "for more information."
+        )
+    if has_signer and (named or flags["dev"]):
+        raise click.UsageError(
+            f"--remote-signer and {named[0] if named else '--dev'} exclude each other: the signer "
+            "holds the keys."
         )
     for one, other in (
         ("tmp", "base_path"),
@@ -167,7 +178,7 @@ def make_config(flags: dict[str, Any], temporary: Path | None) -> NodeConfig:
         chain=flags["chain"] or _dev_chain(base_path),
         base_path=base_path,
         name=flags["name"] or (dev_name.title() if dev_name else "node"),
-        is_validator=bool(flags["validator"] or dev_name),
+        is_validator=bool(flags["validator"] or dev_name or flags["remote_signer"]),
         dev_key=f"//{dev_name.title()}" if dev_name else None,
         force_authoring=bool(flags["force_authoring"] or is_dev),
         listen_address=listen_address,
@@ -192,6 +203,7 @@ def make_config(flags: dict[str, Any], temporary: Path | None) -> NodeConfig:
         disk_free_min_mib=flags["db_storage_threshold"],
         disk_period_s=flags["db_storage_polling_period"],
         keystore_path=flags["keystore_path"],
+        remote_signer=flags["remote_signer"],
         password=_secret(flags["password_filename"], "--password-filename"),
         parent_fd=flags["parent_fd"],
     )

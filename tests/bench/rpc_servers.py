@@ -46,6 +46,7 @@ class NoNetwork:
 class NoVoter:
     """Consensus of a node that only observes."""
 
+    is_started = True
     rounds = ()
 
 
@@ -72,6 +73,7 @@ async def serve_node(ready: Callable[[int], None]) -> None:
                 cast(NetworkView, NoNetwork()),
                 lambda: bench.chain.best.number,
                 lambda: False,
+                lambda: None,
             ),
             FakeKeys(),
             FakeDret(),

@@ -14,6 +14,9 @@ from node.database import Database
 from node.duties import Duties
 from node.keystore import Keystore
 from node.pool import Pool
+from node.signing.local import LocalSigner
+from node.signing.marks import Marks
+from node.signing.signer import Signer
 from runtime.genesis import genesis_storage
 from runtime.primitives.aura import ENGINE_ID, PreDigest
 from runtime.primitives.block import Digest, Header, PreRuntime
@@ -52,7 +55,12 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
     pool = Pool(validate, extrinsic_hash, runtime.tags_of, lambda: 0)  # type: ignore[arg-type]
     duties = Duties(
-        chain, pool, keystore, lambda _, extrinsic: sent.append(extrinsic), random.Random(7), "1.2"
+        chain,
+        pool,
+        LocalSigner(keystore, Signer(keystore, Marks(tmp_path))),
+        lambda _, extrinsic: sent.append(extrinsic),
+        random.Random(7),
+        "1.2",
     )
     yield Node(chain, pool, duties, sent)
     database.close()

@@ -49,7 +49,7 @@ class Desk:
         self.done: list[object] = []
         self.write_error: DiskFailed | None = None
         chain = SimpleNamespace(
-            loaded_state=lambda marks: None,
+            loaded_state=lambda marks, is_signer_away: None,
             execute=self._execute,
             build=lambda effect, ready, reject, now_ms: events.Built(effect.slot, HASH, HEADER),
             write=self._write,
@@ -67,7 +67,10 @@ class Desk:
             cast(
                 Any,
                 SimpleNamespace(
-                    marks=lambda: (), sign=lambda effect: events.Signed(effect.request_id, b"s")
+                    marks=lambda: (),
+                    is_away=False,
+                    sign=lambda effect, tell: tell(events.Signed(effect.request_id, b"s")),
+                    run=self._keep_in_touch,
                 ),
             ),
             cast(Any, wire),
@@ -81,6 +84,9 @@ class Desk:
             random.Random(1),
             Instruments(),
         )
+
+    async def _keep_in_touch(self, tell: Callable[[Event], None]) -> None:
+        self.tell = tell
 
     def _execute(self, effect: effects.Execute, wall_ms: int) -> events.Executed:
         assert wall_ms == WALL_MS

@@ -23,6 +23,7 @@ READING = Reading(
     is_voting=True,
     clock_offset_ms=-3,
     market={"intervals_settled": 4, "traded_wh": 5_000, "recent": []},
+    signer=None,
 )
 
 

@@ -426,13 +426,13 @@ class FakeKeys:
             raise PortError(f"session keys have 64 bytes, not {len(keys)}")
         return ("aura", keys[:32]) in self.stored and ("gran", keys[32:]) in self.stored
 
-    def rotate(self) -> bytes:
+    async def rotate(self) -> bytes:
         suri = f"//drawn{len(self.stored)}"
         public = hashlib.sha256(suri.encode()).digest()
         self.stored["aura", public] = self.stored["gran", public] = suri
         return public * 2
 
-    def prove_ownership(self, keys: bytes, owner: bytes) -> bytes:
+    async def prove_ownership(self, keys: bytes, owner: bytes) -> bytes:
         if not self.has_session_keys(keys):
             raise PortError("the keys are not here")
         return hashlib.sha512(keys + owner).digest() * 2

@@ -1,0 +1,1 @@
+"""Session keys at work: what they sign, what they refuse, and the process that holds them alone."""
