@@ -85,7 +85,7 @@ lint: setup-test
 	nice -n 10 $(BIN)/pyright
 
 # Nodes and networks of their own, beside the devnet that the other live tests share.
-VALIDATORS := $(addprefix tests/live/test_,governance.py random_crashes.py rpc_limits.py node.py)
+VALIDATORS := $(addprefix tests/live/test_,governance.py random_crashes.py remote_signer.py rpc_limits.py node.py)
 COMMANDS := $(addprefix tests/live/test_,supervision.py command_line.py)
 
 unit-live: setup-test
