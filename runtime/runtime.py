@@ -5,7 +5,7 @@ overlay; nothing of it is kept between calls but what can be read again. Runtime
 constants are equal; the constants are part of the metadata, whose hash is in the genesis.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from runtime.apis import RuntimeApis
@@ -53,6 +53,7 @@ from runtime.primitives.block import Block, Header
 from runtime.primitives.extrinsic import UncheckedExtrinsic, account_of, decode_extrinsic
 from runtime.primitives.grandpa import VOTERS_MAX
 from runtime.primitives.hashing import blake2_256
+from runtime.primitives.recovery import RecoveryProof, Signers
 from runtime.primitives.scale import DecodeError
 from runtime.primitives.types import AccountId, AuthorityId, Hash
 from runtime.state.overlay import Overlay
@@ -86,6 +87,7 @@ BATCHED_CALLS_MAX = 1_024
 """A batch must fit into a block anyway; this bounds what is decoded before its weight is known."""
 
 RECENT_INTERVALS = 8  # of the market's status
+INHERENTS_MAX = 3  # the time, and one that proves something
 
 
 PALLETS: Mapping[str, tuple[int, type[Pallet[Any]]]] = {
@@ -163,6 +165,7 @@ class Runtime:
         self.authorities = Authorities(
             AuthoritiesConfig(
                 self.system,
+                self.timestamp,
                 self.session,
                 self.producer_registration,
                 self.trading,
@@ -263,17 +266,49 @@ class Runtime:
         """
         self._executive.initialize_block(overlay, header)
 
-    def inherents(self, timestamp_ms: int, handoff: bytes | None = None) -> list[bytes]:
+    def inherents(
+        self, timestamp_ms: int, handoff: bytes | None = None, recovery: bytes | None = None
+    ) -> list[bytes]:
         """The extrinsics that the author of a block puts first.
 
         `handoff` is the justification of the block in `open_handoff`, when the author has it.
+        `recovery` is the `RecoveryProof` of the override that has the parent as its start; no
+        handoff is open any more then.
         """
         calls = [self.assembly.encode_call("Timestamp", "set", now=timestamp_ms)]
-        if handoff is not None:
+        if recovery is not None:
+            calls.append(self._override_call(recovery))
+        elif handoff is not None:
             calls.append(
                 self.assembly.encode_call("Grandpa", "note_handoff", justification=handoff)
             )
         return [UncheckedExtrinsic(None, call).encode() for call in calls]
+
+    def recovery_of(self, extrinsics: Sequence[bytes]) -> bytes | None:
+        """The `RecoveryProof` that a block carries; None if it carries none."""
+        for extrinsic in extrinsics[:INHERENTS_MAX]:
+            try:
+                decoded = decode_extrinsic(extrinsic)
+            except DecodeError:
+                return None
+            if decoded.signed is None and decoded.call[:2] == self._override_call(b"")[:2]:
+                call: Any = self.assembly.decode_call(decoded.call)
+                proof: bytes = call.call.proof
+                return proof
+        return None
+
+    def _override_call(self, proof: bytes) -> bytes:
+        return self.assembly.encode_call("Authorities", "apply_override", proof=proof)
+
+    def recovery_signers(self, overlay: Overlay) -> Signers:
+        """The members in a state, each with the account that signs overrides for it."""
+        self.bind(overlay)
+        return self.authorities.recovery_signers()
+
+    def override_fault(self, overlay: Overlay, proof: RecoveryProof) -> str | None:
+        """Why the block after a state could not carry an override; None if it could."""
+        self.bind(overlay)
+        return self.authorities.override_fault(proof)
 
     def open_handoff(self, overlay: Overlay) -> int | None:
         """The number of the block whose proof of finality the state waits for."""

@@ -8,6 +8,10 @@ begins. So at most one handoff is ever open, and every node sees the same one.
 Invariant: the authorities are those of set `current_set_id`, each with weight 1; an open handoff is
 the one from the set before.
 
+When the voters that are left cannot make the handoff final any more, the members override them
+(`runtime.primitives.recovery`): the block tells of the next voters as any other does, and its
+digest names the override, which proves the change in the place of the old voters.
+
 Left out: pauses and forced changes, which light clients cannot follow; delays of a change.
 """
 
@@ -181,10 +185,18 @@ class Grandpa(Pallet[Config]):
         assert self.open_handoff.get() is None, "one handoff at a time"
         before = [key for key, _ in self.authorities.get()]
         set_id, number = self.current_set_id.get(), self.config.chain.block_number()
-        voters = [(key, 1) for key in keys]
         self.open_handoff.set(Handoff(set_id, number, before))
+        self._change(keys)
+
+    def recover(self, keys: list[AuthorityId]) -> None:
+        """Other voters take over by the members' override; no proof of the old ones is awaited."""
+        self.open_handoff.delete()
+        self._change(keys)
+
+    def _change(self, keys: list[AuthorityId]) -> None:
+        voters = [(key, 1) for key in keys]
         self.authorities.set(voters)
-        self.current_set_id.set(set_id + 1)
+        self.current_set_id.set(self.current_set_id.get() + 1)
         change = ScheduledChange(voters, delay=0)
         self.config.chain.deposit_log(Consensus(ENGINE_ID, change.encode()))
         self.deposit_event(NewAuthorities(voters))

@@ -175,17 +175,8 @@ class Session(Pallet[Config]):
         `proof` is that of `runtime.primitives.session`. Emits `KeysSet`. Fails with `InvalidProof`
         or `DuplicatedKey`.
         """
-        if not is_owned(keys, who, proof):
-            raise InvalidProof
-        before = self.next_keys[who]
-        for kind, key, old in (
-            (AURA_KEY_TYPE, keys.aura, before and before.aura),
-            (GRANDPA_KEY_TYPE, keys.grandpa, before and before.grandpa),
-        ):
-            if key != old and self.key_owner[kind, key] is not None:
-                raise DuplicatedKey
-        self._register(who, keys)
-        self.deposit_event(KeysSet(who, keys))
+        self.check_keys(who, keys, proof)
+        self.register(who, keys)
 
     @api("SessionKeys_decode_session_keys")
     def decode_session_keys(self, encoded: bytes) -> list[tuple[bytes, KeyTypeId]] | None:
@@ -287,6 +278,52 @@ class Session(Pallet[Config]):
         self.config.aura.tell_disabled(place)
         self.deposit_event(ValidatorDisabled(who))
         return True
+
+    def check_keys(self, who: AccountId, keys: SessionKeys, proof: bytes) -> None:
+        """Raise the error with which these keys cannot be registered."""
+        if not is_owned(keys, who, proof):
+            raise InvalidProof
+        before = self.next_keys[who]
+        for kind, key, old in (
+            (AURA_KEY_TYPE, keys.aura, before and before.aura),
+            (GRANDPA_KEY_TYPE, keys.grandpa, before and before.grandpa),
+        ):
+            if key != old and self.key_owner[kind, key] is not None:
+                raise DuplicatedKey
+
+    def register(self, who: AccountId, keys: SessionKeys) -> None:
+        """Let an account have these session keys from its next set on."""
+        self._register(who, keys)
+        self.deposit_event(KeysSet(who, keys))
+
+    def may_recover_with(self, who: AccountId, keys: SessionKeys) -> bool:
+        """Whether keys are free, or are the account's own and were not replaced."""
+        own = self.keys_of(who)
+        return all(
+            self.key_owner[kind, key] is None or key in mine
+            for kind, key, mine in (
+                (AURA_KEY_TYPE, keys.aura, [each.aura for each in own]),
+                (GRANDPA_KEY_TYPE, keys.grandpa, [each.grandpa for each in own]),
+            )
+        )
+
+    def recover(self, validators: Sequence[Validator]) -> None:
+        """These are the validators from the next block on, whatever was queued.
+
+        The members have overridden a set that could not go on: nobody waits for its proof.
+        """
+        aura, grandpa = self.config.aura, self.config.grandpa
+        self.last_author.set(self.author())
+        self.disabled_validators.set([])
+        grandpa.recover([keys.grandpa for _, keys in validators])
+        aura.change_authorities([keys.aura for _, keys in validators])
+        self.validators.set([account for account, _ in validators])
+        self.sets[grandpa.set_id()] = SetRecord(aura.slot(), list(validators))
+        self.queued_keys.set(list(validators))
+        for who, keys in validators:
+            if self.next_keys[who] != keys:
+                self.register(who, keys)
+        self._forget_sets()
 
     def _register(self, who: AccountId, keys: SessionKeys) -> None:
         self.next_keys[who] = keys

@@ -99,6 +99,7 @@ from runtime.pallets.authorities.proposals import (
     EmergencyDisable,
     Proposal,
     RemoveMember,
+    ReplaceKeys,
     ReplaceMember,
     ScheduleUpgrade,
     ayes_needed,
@@ -106,6 +107,7 @@ from runtime.pallets.authorities.proposals import (
     is_urgent,
 )
 from runtime.pallets.authorities.records import Candidate, Overview, Upgrade, ValidatorView
+from runtime.pallets.authorities.recovery import Recovery
 from runtime.pallets.authorities.tags import tag_author_report, tag_heartbeat, tag_vote_report
 from runtime.pallets.session import SetRecord
 from runtime.pallets.system import account_from_text
@@ -131,7 +133,7 @@ HEARTBEAT_WEIGHT = 300_000_000  # up to two signatures
 HOOKS_WEIGHT = 4_000_000_000  # 100 members and as many proposals at the end of a session
 
 
-class Authorities(EvidenceApis, Pallet[Config]):
+class Authorities(EvidenceApis, Recovery, Pallet[Config]):
     members: StorageValue[Accounts]
     """Who decides; each runs a validator."""
 
@@ -176,6 +178,7 @@ class Authorities(EvidenceApis, Pallet[Config]):
     def genesis(self, config: Mapping[str, Any]) -> None:
         """`members`: accounts (default: the validators).
 
+        `recovery_keys`: member to the account that signs overrides for it (default: itself).
         `upgrade`: `spec_version`, `metadata_hash`, `at_block` (default: none).
         """
         members = [account_from_text(text) for text in config.get("members", [])]
@@ -184,6 +187,7 @@ class Authorities(EvidenceApis, Pallet[Config]):
         if len(set(members)) < len(members) or len(members) > MEMBERS_MAX:
             raise ValueError(f"members have to be distinct, and {MEMBERS_MAX} at most")
         self.members.set(members)
+        self.begin_recovery_keys(config.get("recovery_keys", {}))
         planned = config.get("upgrade")
         if planned is not None:
             metadata_hash = bytes.fromhex(planned["metadata_hash"].removeprefix("0x"))
@@ -373,6 +377,25 @@ class Authorities(EvidenceApis, Pallet[Config]):
         assert not any(who in members for who, _ in self._candidates()), "a candidate is a member"
         stored = sorted(self.proposals.keys())
         assert stored == self.open_proposals.get(), "proposals"
+        self.check_recovery_keys()
+
+    # What the recovery asks.
+
+    def members_now(self) -> list[AccountId]:
+        """Who decides."""
+        return self.members.get()
+
+    def make_members(self, accounts: list[AccountId]) -> None:
+        """These are the members; none of them is a candidate any more."""
+        self.members.set(accounts)
+        for who in accounts:
+            if self.candidates[who] is not None:
+                del self.candidates[who]
+
+    def forget_reports_of(self, oldest_before: int) -> None:
+        """Delete the reports of a set that is not kept any more."""
+        if self.config.session.oldest_set.get() != oldest_before:
+            self.reports.clear_under(oldest_before)
 
     # Proposals.
 
@@ -459,6 +482,9 @@ class Authorities(EvidenceApis, Pallet[Config]):
                     raise NoUpgrade
             case DecideOnMarket(decision):
                 self.config.market.check_decision(decision)
+            case ReplaceKeys(who, keys, proof):
+                self._check_runs_node(who)
+                self.config.session.check_keys(who, keys, proof)
             case _:
                 pass
 
@@ -488,6 +514,8 @@ class Authorities(EvidenceApis, Pallet[Config]):
                 self.config.market.carry_out(decision)
             case AppointGateway(gateway):
                 self.config.gateway_seat.appoint_gateway(gateway)
+            case ReplaceKeys(who, keys, _):
+                self.config.session.register(who, keys)
             case _:
                 raise AssertionError(f"no such action: {action}")
 
@@ -535,14 +563,15 @@ class Authorities(EvidenceApis, Pallet[Config]):
         members = self.members.get()
         if who in members:
             self.members.set([member for member in members if member != who])
-            self._forget(who)
+            self.forget(who)
             self.deposit_event(MemberRemoved(who))
 
-    def _forget(self, who: AccountId) -> None:
+    def forget(self, who: AccountId) -> None:
         """Delete what is kept of a member."""
         for kept in (self.peer_ids, self.suspended, self.silent, self.emergencies):
             if who in kept:
                 del kept[who]
+        self.forget_recovery_key(who)
 
     def _promote(self, who: AccountId, candidate: Candidate) -> None:
         """Make a candidate a member, in the place of the one it replaces."""
@@ -551,7 +580,7 @@ class Authorities(EvidenceApis, Pallet[Config]):
         gone = candidate.replaces
         if gone is not None and gone in members:
             self.members.set([who if member == gone else member for member in members])
-            self._forget(gone)
+            self.forget(gone)
             self.deposit_event(MemberRemoved(gone))
         elif len(members) < MEMBERS_MAX:
             self.members.set([*members, who])
@@ -590,8 +619,7 @@ class Authorities(EvidenceApis, Pallet[Config]):
                 self.candidates[who] = replace(candidate, sessions_seen=sessions)
         oldest = session.oldest_set.get()
         session.end_session(self.members.get())
-        if session.oldest_set.get() != oldest:
-            self.reports.clear_under(oldest)
+        self.forget_reports_of(oldest)
         for who, until in list(self.suspended.items()):
             if until is None or until <= number:
                 del self.suspended[who]

@@ -1,7 +1,8 @@
-"""What Authorities is given: the session, the seats its decisions fill, how long things take."""
+"""What Authorities is given: whom it asks, the seats its decisions fill, how long things take."""
 
 from runtime import frame
 from runtime.frame import U32, BlockNumber
+from runtime.frame.traits import Clock
 from runtime.pallets.authorities.ports import BlockReader, GatewaySeat, MarketSeat, OperatorSeat
 from runtime.pallets.session import Session
 
@@ -9,6 +10,9 @@ from runtime.pallets.session import Session
 class Config(frame.Config):
     chain: BlockReader
     """The block under execution."""
+
+    clock: Clock
+    """The time of the block."""
 
     session: Session
     """Validators and their keys."""

@@ -65,3 +65,31 @@ class DuplicateReport(frame.Error, index=14):
 
 class TooLong(frame.Error, index=15):
     """A name of a peer or of a version is longer than any real one."""
+
+
+class InvalidOverride(frame.Error, index=16):
+    """The override cannot be read, or contradicts itself."""
+
+
+class TooFewSignatures(frame.Error, index=17):
+    """Not more than two thirds of the members have signed the override, or a signature is wrong."""
+
+
+class WrongStart(frame.Error, index=18):
+    """The override is for another chain, another block or another set than this block's parent."""
+
+
+class WrongTime(frame.Error, index=19):
+    """The override is not valid yet, or not any more."""
+
+
+class NotStalled(frame.Error, index=20):
+    """A block has become final within half a session: the chain does not stand still."""
+
+
+class KeyTaken(frame.Error, index=21):
+    """A key of the override belongs to another account, or was replaced before."""
+
+
+class WrongRecoveryKey(frame.Error, index=22):
+    """The change is not signed by the recovery key that the member has now."""

@@ -1,7 +1,7 @@
 """What Authorities announces."""
 
 from runtime import frame
-from runtime.frame import U32, AccountId, BlockNumber
+from runtime.frame import U32, AccountId, BlockNumber, SetId
 from runtime.frame.dispatch import DispatchFailure
 from runtime.pallets.authorities.offences import OffenceKind
 from runtime.pallets.authorities.proposals import Action
@@ -97,3 +97,18 @@ class CodeUpdated(frame.Event, index=13):
     """The next block runs under another version of the runtime."""
 
     spec_version: U32
+
+
+class Recovered(frame.Event, index=14):
+    """The members have put other validators in the place of those who could not go on."""
+
+    set_id: SetId
+    start: BlockNumber
+    """Final by the members' decision, with all below it."""
+
+
+class RecoveryKeySet(frame.Event, index=15):
+    """Another key signs overrides for a member."""
+
+    member: AccountId
+    key: AccountId

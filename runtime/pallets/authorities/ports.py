@@ -4,6 +4,7 @@ from typing import Protocol
 
 from runtime.frame import AccountId, BlockNumber, Hash
 from runtime.pallets.trading.decisions import MarketDecision
+from runtime.primitives.block import DigestItem
 
 
 class BlockReader(Protocol):
@@ -15,6 +16,10 @@ class BlockReader(Protocol):
 
     def block_hash(self, number: BlockNumber) -> Hash | None:
         """The hash of a block before it."""
+        ...
+
+    def deposit_log(self, item: DigestItem) -> None:
+        """Add something to the block's digest."""
         ...
 
 

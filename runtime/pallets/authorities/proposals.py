@@ -4,6 +4,7 @@ from typing import Annotated
 
 from runtime.frame import U32, AccountId, BlockNumber, Enum, Hash, MaxLen, Struct
 from runtime.pallets.trading.decisions import MarketDecision
+from runtime.primitives.session import PROOF_BYTES, SessionKeys
 
 MEMBERS_MAX = 100  # what the gossip of votes and a header of 8 KiB are made for
 MEMBERS_MIN = 3
@@ -76,6 +77,17 @@ class AppointGateway(Action, index=8):
     """Make an account the payment gateway, which mints what reaches the bank and burns payouts."""
 
     gateway: AccountId
+
+
+class ReplaceKeys(Action, index=9):
+    """Register other session keys for a member whose account cannot do so: its key is lost, or
+    those who have it are out of reach. As after `Session.set_keys` they come into use step by step.
+    """
+
+    member: AccountId
+    keys: SessionKeys
+    proof: Annotated[bytes, MaxLen(PROOF_BYTES)]
+    """That who holds the keys gives them to the member."""
 
 
 class Proposal(Struct):
