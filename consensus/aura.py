@@ -17,6 +17,7 @@ from runtime.primitives.aura import ENGINE_ID as AURA_ENGINE
 from runtime.primitives.block import Consensus, Digest, DigestItem, Header, PreRuntime, Seal
 from runtime.primitives.grandpa import ENGINE_ID as GRANDPA_ENGINE
 from runtime.primitives.hashing import blake2_256
+from runtime.primitives.recovery import ENGINE_ID as RECOVERY_ENGINE
 from runtime.primitives.scale import U32, U64, DecodeError, codec
 from runtime.primitives.types import AccountId, AuthorityId, Hash
 
@@ -24,6 +25,7 @@ FUTURE_SLOTS_MAX = 1  # more would let an author who stamps ahead hold up all sl
 HEADER_BYTES_MAX = 8 * 1024
 DIGEST_ITEMS_MAX = 16
 SEAL_BYTES = 64
+HASH_BYTES = 32
 
 PROPOSAL_PPM = 500_000  # of a slot, for applying transactions; the rest is for everyone's import
 PROPOSAL_PPM_MAX = 660_000  # even with lenience: later than that the block misses its slot
@@ -56,7 +58,10 @@ class AuraDigest:
 
     authorities_change: tuple[bytes, ...] | None
     scheduled_change: tuple[bytes, ...] | None
-    """The next authority set of GRANDPA, when the block hands over to one."""
+    """The next authority set of GRANDPA, when the old one's votes hand over to it."""
+
+    recovery: Hash | None = None
+    """The override by which the block hands over, when it is not the old set's votes."""
 
 
 def slot_at(wall_ms: int, slot_duration_ms: int) -> int:
@@ -122,13 +127,24 @@ def read_header(header: Header) -> AuraDigest:
         seal=seals[0].data,
         pre_hash=pre_hash(unsealed(header)),
         authorities_change=_authorities_change(logs),
-        scheduled_change=_scheduled_change(logs),
+        scheduled_change=scheduled_change_of(header),
+        recovery=_recovery(logs),
     )
 
 
 def scheduled_change_of(header: Header) -> tuple[bytes, ...] | None:
-    """The voters that a header hands finality over to; raises `BadHeader`."""
-    return _scheduled_change(header.digest.logs)
+    """The voters that a header hands over to when it is final; raises `BadHeader`.
+
+    None for the header that carries an override: its voters take over by that, with its parent.
+    """
+    logs = header.digest.logs
+    change = _scheduled_change(logs)
+    return change if _recovery(logs) is None else None
+
+
+def is_recovery(header: Header) -> bool:
+    """Whether a header names an override that its block carries; raises `BadHeader`."""
+    return _recovery(header.digest.logs) is not None
 
 
 def proposal_window_ms(slot: int, parent_slot: int, slot_duration_ms: int, elapsed_ms: int) -> int:
@@ -210,6 +226,18 @@ def _next_set(data: bytes) -> tuple[bytes, ...]:
     if not keys or len(set(keys)) != len(keys):
         raise BadHeader("ScheduledChange to nobody, or to one key twice")
     return keys
+
+
+def _recovery(logs: Sequence[DigestItem]) -> Hash | None:
+    """The override that the block carries, which tells of the next sets as any handoff does."""
+    found = [i.data for i in logs if isinstance(i, Consensus) and i.engine == RECOVERY_ENGINE]
+    if not found:
+        return None
+    if len(found) > 1 or len(found[0]) != HASH_BYTES:
+        raise BadHeader(f"{len(found)} overrides, the first of {len(found[0])} bytes")
+    if _authorities_change(logs) is None or _scheduled_change(logs) is None:
+        raise BadHeader("an override that hands over to nobody")
+    return found[0]
 
 
 def _consensus_logs(logs: Sequence[DigestItem], engine: bytes) -> list[tuple[int, bytes]]:

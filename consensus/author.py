@@ -17,6 +17,7 @@ from consensus.grandpa.records import SLOT_KEY
 from consensus.outbox import Outbox
 from consensus.pipeline import Pipeline
 from consensus.ports import ConsensusConfig
+from consensus.recovery import Recoveries
 from runtime.primitives.types import Hash
 
 WAIT_DIVISOR = 4  # of the slot, for a block that is on its way
@@ -27,12 +28,18 @@ class Author:
     """The slots of one node."""
 
     def __init__(
-        self, config: ConsensusConfig, outbox: Outbox, tree: BlockTree, pipeline: Pipeline
+        self,
+        config: ConsensusConfig,
+        outbox: Outbox,
+        tree: BlockTree,
+        pipeline: Pipeline,
+        recoveries: Recoveries,
     ) -> None:
         self._config = config
         self._out = outbox
         self._tree = tree
         self._pipeline = pipeline
+        self._recoveries = recoveries
         self._last_authored = -1
         self._last_seen = -1
         self._claimed: tuple[int, bytes, Hash] | None = None
@@ -97,7 +104,7 @@ class Author:
 
     def _claim(self, slot: int, may_author: bool) -> None:
         """Claim the slot if it is ours and nothing speaks against it."""
-        best, tree = self._tree.best, self._tree
+        best = self._recoveries.base()
         public = aura.author_of(slot, best.aura_authorities)
         if (
             self._is_stopped
@@ -107,8 +114,7 @@ class Author:
             or slot <= self._last_authored
             or slot <= best.slot
             or self._claimed is not None
-            or best.ref.number - tree.finalized.number >= UNFINALIZED_MAX
-            or aura.is_backing_off(best.ref.number, best.slot, tree.finalized.number, slot)
+            or self._is_far_ahead(best, slot)
         ):
             return
         is_on_time = self._window_ms(slot, best) > 0
@@ -121,9 +127,18 @@ class Author:
         stored = PutVoter(SLOT_KEY, slot.to_bytes(8, "little"))
         self._out.persist_synced([stored], lambda _: self._build(slot))
 
+    def _is_far_ahead(self, best: TreeBlock, slot: int) -> bool:
+        """Finality lags too much for another block, except for the one that ends the standstill."""
+        if self._recoveries.to_carry(best) is not None:
+            return False
+        number, final = best.ref.number, self._tree.finalized.number
+        return number - final >= UNFINALIZED_MAX or aura.is_backing_off(
+            number, best.slot, final, slot
+        )
+
     def _build(self, slot: int) -> None:
         """The claim is durable: build on what is best now."""
-        claimed, best = self._claimed, self._tree.best
+        claimed, best = self._claimed, self._recoveries.base()
         if claimed is None or claimed[0] != slot:
             return
         public = aura.author_of(slot, best.aura_authorities)
@@ -142,6 +157,7 @@ class Author:
                 aura.pre_digest(slot),
                 min(self._out.wall_ms, latest_ms),
                 self._out.now_ms + self._window_ms(slot, best),
+                self._recoveries.to_carry(best),
             )
         )
 

@@ -15,7 +15,7 @@ Invariants: the finalized block only moves to its descendants; nobody outside he
 durable; after a violation of safety nothing is voted, authored or finalized any more.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consensus import aura
 from consensus.announces import Announces
@@ -29,6 +29,7 @@ from consensus.effects import (
     Halt,
     NotifyFinalized,
     Operation,
+    Recover,
     SetBest,
 )
 from consensus.events import (
@@ -42,6 +43,7 @@ from consensus.events import (
     PeerConnected,
     PeerGone,
     PeerId,
+    RecoveryGiven,
     RequestFailed,
     Signed,
     SignerLost,
@@ -59,6 +61,7 @@ from consensus.grandpa.voter import Voter
 from consensus.outbox import Outbox
 from consensus.pipeline import Candidate, Pipeline, Seen, notify_best
 from consensus.ports import ChainReader, ConsensusConfig, LoadedState, SignatureVerifier
+from consensus.recovery import Fit, Recoveries
 from consensus.sync import Sync
 from runtime.primitives.block import Header
 from runtime.primitives.grandpa import (
@@ -69,6 +72,7 @@ from runtime.primitives.grandpa import (
     NeighbourV2,
     Vote,
 )
+from runtime.primitives.recovery import RecoveryProof, recovery_keys_of
 from runtime.primitives.types import Hash
 
 JUSTIFICATION_PERIOD = 128  # blocks; a proof is kept whenever finality crosses a multiple
@@ -132,11 +136,21 @@ class Core:
             self._config, self._verifier, self._out, self._tree, self._pipeline, self._dispute
         )
         self._sync.gap.next = state.gap
-        self._author = Author(self._config, self._out, self._tree, self._pipeline)
+        view = ChainView(self._tree, self._reader)
+        self._recoveries = Recoveries(
+            self._config,
+            self._out,
+            view,
+            self._reader,
+            self._verifier,
+            lambda: self._voter.authorities,
+        )
+        self._recoveries.load(state.recovery)
+        self._author = Author(self._config, self._out, self._tree, self._pipeline, self._recoveries)
         self._around = Surroundings(
             self._config,
             self._out,
-            ChainView(self._tree, self._reader),
+            view,
             self._verifier,
             self._gossip,
             self._want,
@@ -212,6 +226,8 @@ class Core:
                 self._blocks_received(event)
             case RequestFailed():
                 self._sync.failed(event.request_id, event.reason)
+            case RecoveryGiven():
+                self._recoveries.give(event.proof)
             case PeerConnected():
                 self._connected(event)
             case PeerGone():
@@ -298,7 +314,7 @@ class Core:
             reason = f"block 0x{event.block_hash.hex()} could not be executed: {event.reason}"
             self._out.emit(Halt(EXIT_INTERNAL, reason))
             return
-        self._pipeline.executed(event)
+        self._pipeline.executed(self._recovering(event))
 
     def _imported(self, block: TreeBlock, candidate: Candidate) -> None:
         """A block is in the tree: say it, count what waited for it, and author on it."""
@@ -380,6 +396,64 @@ class Core:
         self._final_since_ms, self._is_lag_told = self._out.now_ms, False
         self._pipeline.finalized()
         self._voter.finalized()
+
+    def _recovering(self, event: Executed) -> Executed:
+        """Take the override that a valid block carries, if it can be; what becomes of the block.
+
+        Its signatures were checked by the runtime; the rest is what only this node knows.
+        """
+        candidate = self._pipeline.get(event.block_hash)
+        if candidate is None or event.verdict is not Verdict.VALID:
+            return event
+        override = candidate.digest.recovery
+        if override is None or self._recoveries.is_taken(override):
+            return event
+        proof = RecoveryProof.decode(event.recovery or b"")
+        assert proof.override.digest() == override, "the runtime put it into the digest"
+        fit, reason = self._recoveries.judge(proof, candidate.digest.slot)
+        if fit is Fit.LATER:
+            return replace(event, verdict=Verdict.TOO_EARLY, reason=reason)
+        number = candidate.header.number
+        if fit is Fit.NEVER:
+            detail = f"block {number} carries an override that is refused: {reason}"
+            self._out.alarm(AlarmKind.RECOVERY, detail)
+            return replace(event, verdict=Verdict.REFUSED, reason=detail)
+        self._recover(proof)
+        return event
+
+    def _recover(self, proof: RecoveryProof) -> None:
+        """The start of an override is final, and its voters vote on what follows."""
+        override = proof.override
+        change = self._tree.recover(override.start.hash, override.digest())
+        start, route = self._tree.root, tuple(final.ref.hash for final in change.route)
+        operations: list[Operation] = []
+        if change.reorg is not None:
+            retracted, enacted = change.reorg.retracted, change.reorg.enacted
+            operations.append(SetBest(start.ref.hash, retracted, enacted))
+        operations.append(
+            Recover(start.ref.hash, start.ref.number, route, change.pruned, proof.encode())
+        )
+        operations += self._voter.clearing()
+        self._voter.stop()
+        self._voter = Voter(self._around, override.set_id, recovery_keys_of(proof), start.ref)
+
+        def durable(_: int) -> None:
+            if route:
+                block_hash = start.ref.hash
+                self._out.emit(NotifyFinalized(block_hash, start.header, route, change.pruned))
+
+        self._out.persist_synced(operations, durable)
+        if change.reorg is not None:
+            notify_best(self._out, self._tree, change.reorg)
+        self._recoveries.take(proof)
+        self._final_since_ms, self._is_lag_told = self._out.now_ms, False
+        self._pipeline.finalized()
+        self._voter.finalized()
+        self._out.alarm(
+            AlarmKind.RECOVERY,
+            f"by the members' override block {start.ref.number} is final and set "
+            f"{override.set_id} of {len(override.validators)} validators votes: {override.reason}",
+        )
 
     def _hand_over(self, block: TreeBlock) -> list[Operation]:
         """The next authority set takes over at a final block; the last set's votes are done."""

@@ -57,6 +57,9 @@ class Build:
     deadline_ms: int
     """On the clock of `now_ms`."""
 
+    recovery: bytes | None = None
+    """The encoded `RecoveryProof` that the block has to carry: its parent is where it starts."""
+
 
 # --- storage --------------------------------------------------------------------------------
 
@@ -104,6 +107,24 @@ class Finalize:
 
 
 @dataclass(frozen=True, slots=True)
+class Recover:
+    """Make `route` final by the members' override; nothing that was stored above it is kept.
+
+    As `Finalize`, but for the proof: `proof` (an encoded `RecoveryProof`) is kept for ever, under
+    the block it starts from, and so is the justification of the block that was final before. No
+    justification is that of the last finalized block then (`LoadedState.recovery` is instead).
+    """
+
+    block_hash: Hash
+    number: int
+    route: tuple[Hash, ...]
+    """Empty when the override starts from the block that was the last final one."""
+
+    pruned: tuple[Hash, ...]
+    proof: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class PutAncestor:
     """Store a block far below the finalized one, which the node has never executed.
 
@@ -132,7 +153,9 @@ class DeleteVoter:
     key: bytes
 
 
-Operation: TypeAlias = PutBlock | SetBest | Finalize | PutAncestor | PutVoter | DeleteVoter
+Operation: TypeAlias = (
+    PutBlock | SetBest | Finalize | Recover | PutAncestor | PutVoter | DeleteVoter
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +325,9 @@ class AlarmKind(StrEnum):
 
     LIVENESS = "liveness"
     """No block has become final for long."""
+
+    RECOVERY = "recovery"
+    """The members have overridden the authority set, or tried to and this node refuses."""
 
     DISK = "disk"
     """The disk takes no writes: the node is read-only. Raised by the node, not by the core."""

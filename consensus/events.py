@@ -131,6 +131,9 @@ class Verdict(StrEnum):
     TOO_EARLY = "too early"
     """Its timestamp is too far ahead of our clock. Nothing is wrong with it later."""
 
+    REFUSED = "refused"
+    """It carries an override that contradicts what is final here. Said by the core alone."""
+
     FAILED = "failed"
     """We could not execute it (storage, cancelled). The core halts: our own trouble."""
 
@@ -146,6 +149,8 @@ class Executed:
     block_hash: Hash
     verdict: Verdict
     reason: str = ""
+    recovery: bytes | None = None
+    """The `RecoveryProof` that a valid block carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +213,18 @@ class SignerReached:
 
 
 @dataclass(frozen=True, slots=True)
+class RecoveryGiven:
+    """The operator has an override of the members: to be put into the block after its start.
+
+    Nothing happens before such a block is there, ours or another's, so one that expires leaves no
+    trace. Checked as one that comes from the network.
+    """
+
+    proof: bytes
+    """An encoded `RecoveryProof`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Timer:
     """A timer's time has come (`now_ms` of this call is at or after it). Late is harmless."""
 
@@ -227,5 +244,6 @@ Event: TypeAlias = (
     | Signed
     | SignerLost
     | SignerReached
+    | RecoveryGiven
     | Timer
 )

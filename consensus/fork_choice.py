@@ -35,6 +35,9 @@ class TreeBlock:
     has_scheduled_change: bool = False
     """Whether its header hands finality over to another authority set."""
 
+    recovery: Hash | None = None
+    """The override that starts from this block: whatever follows it has to carry it."""
+
     arrival: int = 0
     children: list["TreeBlock"] = field(default_factory=list["TreeBlock"])
 
@@ -169,15 +172,25 @@ class BlockTree:
 
     def finalize(self, block_hash: Hash) -> Finalization:
         """Make a block of the tree the root and forget all that conflicts with it."""
-        route = self.path(self.finalized, block_hash)
-        new_root = self._blocks[block_hash]
-        old_best = self.best
+        new_root, old_best = self._blocks[block_hash], self.best
         reorg: Route | None = None
         if not self.is_ancestor(new_root.ref, old_best.ref):
             new_best = _deepest(new_root)
             reorg = self.route(old_best.ref, new_best.ref)
             self.best = new_best
+        return self._plant(new_root, reorg)
 
+    def recover(self, block_hash: Hash, override: Hash) -> Finalization:
+        """Make a block the root and forget all above it: an override starts from there."""
+        new_root, old_best = self._blocks[block_hash], self.best
+        reorg = None if old_best is new_root else self.route(old_best.ref, new_root.ref)
+        self.best = new_root
+        new_root.children = []
+        new_root.recovery = override
+        return self._plant(new_root, reorg)
+
+    def _plant(self, new_root: TreeBlock, reorg: Route | None) -> Finalization:
+        route = self.path(self.finalized, new_root.ref.hash)
         kept = set(_hashes(new_root))
         gone = {self.root.ref.hash} | {block.ref.hash for block in route[:-1]}
         pruned = tuple(h for h in self._blocks if h not in kept and h not in gone)

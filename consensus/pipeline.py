@@ -204,6 +204,9 @@ class Pipeline:
             self._import(candidate)
         elif event.verdict is Verdict.TOO_EARLY:
             self._park(candidate, self._out.now_ms + TOO_EARLY_RETRY_MS)
+        elif event.verdict is Verdict.REFUSED:
+            # Whoever sent it knows of other finality than we: not a fault that it could be sure of.
+            self._mark_bad(candidate.block_hash, event.reason, [])
         else:
             self._mark_bad(candidate.block_hash, event.reason, candidate.sources)
         self.execute_next()
@@ -295,6 +298,8 @@ class Pipeline:
             fault = f"number {header.number} above a parent of number {number}"
         elif digest.slot <= slot:
             fault = f"slot {digest.slot}, parent's slot {slot}"
+        else:
+            fault = self._lacks_override(candidate)
         if fault is None and self._is_ahead(candidate):
             return False
         if fault is None:
@@ -311,6 +316,16 @@ class Pipeline:
         candidate.is_checked = True
         candidate.aura_authorities = digest.authorities_change or authorities
         return True
+
+    def _lacks_override(self, candidate: Candidate) -> str | None:
+        """What is wrong with a block that follows where an override started, if something is."""
+        parent = self._tree.get(candidate.header.parent_hash)
+        override = None if parent is None else parent.recovery
+        if override is None or candidate.digest.recovery == override:
+            return None
+        found = candidate.digest.recovery
+        text = "none" if found is None else f"0x{found.hex()}"
+        return f"it carries the override {text}, its parent is where 0x{override.hex()} starts"
 
     def _seal_fault(self, digest: AuraDigest, authorities: tuple[bytes, ...]) -> str | None:
         author = aura.author_of(digest.slot, authorities)
@@ -432,7 +447,8 @@ class Pipeline:
             parent_hash = candidate.header.parent_hash
             is_linked = parent_hash in self._tree or parent_hash in self._candidates
             is_cut_off = candidate.is_checked and not is_linked
-            if candidate.header.number <= finalized.number or is_cut_off:
+            is_done = candidate.header.number <= finalized.number or is_cut_off
+            if is_done or self._lacks_override(candidate) is not None:
                 self.discard(candidate.block_hash)
         slot_min = self._tree.root.slot - EQUIVOCATION_SLOTS_KEPT
         if self._authored and min(self._authored)[0] < slot_min:

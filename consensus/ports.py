@@ -11,6 +11,7 @@ from typing import Protocol
 from consensus.grandpa.vote_graph import BlockRef
 from runtime.primitives.block import Header
 from runtime.primitives.grandpa import SignedMessage
+from runtime.primitives.recovery import RecoveryProof
 from runtime.primitives.types import Hash
 
 
@@ -23,6 +24,15 @@ class ChainReader(Protocol):
 
     def finalized_hash(self, number: int) -> Hash | None:
         """The hash of the finalized block at this height, or None above the finalized block."""
+        ...
+
+    def override_fault(self, proof: RecoveryProof) -> str | None:
+        """Why states do not allow an override; None when they do.
+
+        The members in the state after the override's final block (or after ours, when that state
+        is gone) have to have signed it, and the block after its start has to be able to carry it.
+        Both blocks are imported.
+        """
         ...
 
 
@@ -68,6 +78,13 @@ class ConsensusConfig:
 
     is_authoring_forced: bool = False
     """Author although no peer is connected: for a chain of one node, and for recovery."""
+
+    stall_slots: int = 300
+    """For so many slots nothing has become final when an override of the members is taken."""
+
+    frozen_set: int = -1
+    """Up to this authority set the operator has stopped voting (`dret authority recovery report`).
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +140,7 @@ class LoadedState:
 
     is_signer_away: bool = False
     """The signer is another process and has not answered yet: `SignerReached` brings the marks."""
+
+    recovery: bytes | None = None
+    """The `RecoveryProof` that starts from `finalized`. The GRANDPA authorities and the set id
+    above are the override's then, which the state does not name before the next block."""

@@ -21,6 +21,8 @@ from consensus.ports import LoadedState, SignerMark
 from node.bill_archive import HISTORY_BEGIN_KEY, ArchivedDays, forgotten_by
 from node.database import NUMBER_BYTES, Batch, Column, Database
 from node.errors import StorageUnusable
+from node.recoveries import UnknownBlock as UnknownBlock
+from node.recoveries import make_link, override_fault, override_of
 from node.state_store import StateDiscarded, StateStore, StateView, decode_delta, encode_delta
 from runtime.frame.dispatch import InvalidBlock
 from runtime.frame.extensions import InvalidTransaction
@@ -28,6 +30,7 @@ from runtime.genesis import genesis_header
 from runtime.primitives.block import Block, Header
 from runtime.primitives.grandpa import FinalityProof
 from runtime.primitives.hashing import blake2_256
+from runtime.primitives.recovery import RecoveryLink, RecoveryProof, recovery_keys_of
 from runtime.primitives.scale import codec
 from runtime.primitives.types import ZERO_HASH, Hash
 from runtime.runtime import CODE_KEY, Runtime, SignatureCache, UnknownVersion
@@ -46,10 +49,6 @@ SKIPPED_MAX = 8  # extrinsics too large for the rest of a block before it counts
 PROOF_HEADERS_MAX = 4_096  # of 200 bytes each; justifications come much more often
 RETIRED_MAX = 64  # blocks of lost branches; a fork of four validators has a few
 CHANGED_KEPT = 512  # as many blocks as may be unfinalized; subscribers are told of each at once
-
-
-class UnknownBlock(Exception):
-    """No block of this hash is stored."""
 
 
 class ProofTooLong(Exception):
@@ -178,9 +177,9 @@ class Chain:
 
     def justification(self, block_hash: Hash) -> bytes | None:
         """The encoded justification kept with this block."""
-        if block_hash == self._finalized_hash:
-            return self._database.get(Column.META, b"justification")
-        return self._database.get(Column.JUSTIFICATION, block_hash)
+        is_last = block_hash == self._finalized_hash
+        last = self._database.get(Column.META, b"justification") if is_last else None
+        return last or self._database.get(Column.JUSTIFICATION, block_hash)
 
     def kept_justifications(self) -> Iterator[tuple[Hash, bytes]]:
         """Blocks whose justifications are kept for ever, and the justifications; in no order."""
@@ -228,6 +227,21 @@ class Chain:
         for _, block_hash in self._database.items(Column.HANDOFF, start=_number_key(number + 1)):
             yield block_hash
 
+    def recoveries_after(self, number: int) -> Iterator[RecoveryLink]:
+        """The overrides that start above a height, or at it, by rising number."""
+        for _, data in self._database.items(Column.RECOVERY, start=_number_key(number)):
+            yield RecoveryLink.decode(data)
+
+    def recovery_at(self, number: int, block_hash: Hash) -> RecoveryLink | None:
+        """The override that starts from a final block."""
+        data = self._database.get(Column.RECOVERY, _number_key(number))
+        link = None if data is None else RecoveryLink.decode(data)
+        return link if link is not None and link.proof.override.start.hash == block_hash else None
+
+    def override_fault(self, proof: RecoveryProof) -> str | None:
+        """Why states do not allow an override; None when they do."""
+        return override_fault(self, proof)
+
     def retired(self, block_hash: Hash) -> Retired | None:
         """A block that was pruned a short while ago. Only for answering clients."""
         return self._retired.get(block_hash)
@@ -269,18 +283,27 @@ class Chain:
         """What consensus starts from."""
         view = self.state_at(self._finalized_hash)
         runtime, state = self.runtime_of(view), Overlay(view)
+        voters = tuple(key for key, _ in runtime.grandpa_authorities(state))
+        set_id = runtime.grandpa_set_id(state)
+        justification = self._database.get(Column.META, b"justification")
+        link = self.recovery_at(self.finalized.number, self._finalized_hash)
+        if link is not None:
+            # The block above brings them into the state; what the old voters proved is done.
+            voters, set_id = recovery_keys_of(link.proof), link.proof.override.set_id
+            justification = None
         return LoadedState(
             finalized=self.finalized,
             aura_authorities=tuple(runtime.aura_authorities(state)),
-            grandpa_authorities=tuple(key for key, _ in runtime.grandpa_authorities(state)),
-            set_id=runtime.grandpa_set_id(state),
+            grandpa_authorities=voters,
+            set_id=set_id,
             unfinalized=tuple(header for _, header in self.unfinalized()),
             best_hash=self._best_hash,
             voter=dict(self._database.items(Column.VOTER)),
-            justification=self._database.get(Column.META, b"justification"),
+            justification=justification,
             gap=self.gap,
             signer_marks=marks,
             is_signer_away=is_signer_away,
+            recovery=None if link is None else link.proof.encode(),
         )
 
     # --- executing and building -----------------------------------------------------------------
@@ -301,7 +324,8 @@ class Chain:
         ):
             self._outcomes[block_hash] = Outcome(header, extrinsics, built.commit)
             self._built = None
-            return Executed(block_hash, Verdict.VALID)
+            carried = override_of(header, extrinsics, self.runtime)
+            return Executed(block_hash, Verdict.VALID, recovery=carried)
         try:
             state = self.state_at(header.parent_hash)
             runtime = self.runtime_of(state)
@@ -319,7 +343,8 @@ class Chain:
         except InvalidBlock as error:
             return Executed(block_hash, Verdict.INVALID, str(error))
         self._outcomes[block_hash] = Outcome(header, extrinsics, commit)
-        return Executed(block_hash, Verdict.VALID)
+        carried = override_of(header, extrinsics, runtime)
+        return Executed(block_hash, Verdict.VALID, recovery=carried)
 
     def build(
         self,
@@ -339,7 +364,7 @@ class Chain:
             runtime = self.runtime_of(state)
             proof = self._handoff_proof(runtime, state)
             runtime.initialize_block(overlay, _new_header(request))
-            for extrinsic in runtime.inherents(request.timestamp_ms, proof):
+            for extrinsic in runtime.inherents(request.timestamp_ms, proof, request.recovery):
                 runtime.apply_extrinsic(overlay, extrinsic, self.signatures)
                 included.append(extrinsic)
         except (InvalidBlock, InvalidTransaction, UnknownVersion) as error:
@@ -384,6 +409,8 @@ class Chain:
                         self._set_best(batch, operation, pending)
                     case effects.Finalize():
                         self._finalize(batch, operation, pending)
+                    case effects.Recover():
+                        self._recover(batch, operation, pending)
                     case effects.PutAncestor():
                         self._put_ancestor(batch, operation)
                     case effects.PutVoter():
@@ -463,16 +490,38 @@ class Chain:
         pending.after.append(follow)
 
     def _finalize(self, batch: Batch, operation: effects.Finalize, pending: _Pending) -> None:
-        assert not pending.is_finalizing, (
-            "one `Finalize` in a batch: it does not see another's writes"
-        )
+        self._settle(batch, operation, pending)
+        batch.put(Column.META, b"justification", operation.justification)
+        if operation.is_kept:
+            batch.put(Column.JUSTIFICATION, operation.block_hash, operation.justification)
+        header = self._known(operation.block_hash, pending)
+        if _hands_over(header):
+            batch.put(Column.HANDOFF, _number_key(header.number), operation.block_hash)
+
+    def _recover(self, batch: Batch, operation: effects.Recover, pending: _Pending) -> None:
+        link = make_link(self, RecoveryProof.decode(operation.proof))
+        batch.put(Column.RECOVERY, _number_key(operation.number), link.encode())
+        # The last proof of voters who make no other. What they made final above is proved with what
+        # follows, as all up to the start is.
+        final = link.proof.override.finalized.hash
+        justification = link.proof.justification or self.justification(final)
+        if justification is not None:
+            batch.put(Column.JUSTIFICATION, final, justification)
+        batch.delete(Column.META, b"justification")
+        self._settle(batch, operation, pending)
+
+    def _settle(
+        self, batch: Batch, operation: effects.Finalize | effects.Recover, pending: _Pending
+    ) -> None:
+        """Fold the states of newly final blocks in, and drop what can never be final now."""
+        assert not pending.is_finalizing, "one finality in a batch: it sees no other's writes"
         pending.is_finalizing = True
         route = [
             pending.views.get(block_hash) or self._views[block_hash]
             for block_hash in operation.route
         ]
         self._keep_forgotten(batch, route)
-        settle = self._store.finalize(batch, route)
+        settle = self._store.finalize(batch, route) if route else None
         for block_hash in (*operation.route, *operation.pruned):
             header = self._known(block_hash, pending)
             batch.delete(Column.JOURNAL, _journal_key(header, block_hash))
@@ -480,16 +529,12 @@ class Chain:
             batch.delete(Column.HEADER, block_hash)
             batch.delete(Column.BODY, block_hash)
         batch.put(Column.META, b"finalized", operation.block_hash)
-        batch.put(Column.META, b"justification", operation.justification)
-        if operation.is_kept:
-            batch.put(Column.JUSTIFICATION, operation.block_hash, operation.justification)
         header = self._known(operation.block_hash, pending)
-        if _hands_over(header):
-            batch.put(Column.HANDOFF, _number_key(header.number), operation.block_hash)
         retired = self._retire(operation.pruned)
 
         def follow() -> None:
-            settle()
+            if settle is not None:
+                settle()
             self._keep_retired(retired)
             gone = (self._finalized_hash, *operation.route, *operation.pruned)
             self.finalized, self._finalized_hash = header, operation.block_hash

@@ -50,6 +50,9 @@ class Column(Enum):
     HANDOFF = b"k"
     """Height, big-endian: hash of a final block that hands over to other voters."""
 
+    RECOVERY = b"o"
+    """Height, big-endian: `RecoveryLink` of the override that starts from the final block there."""
+
     VALUE = b"s"
     """Storage key, versioned: value after that block."""
 

@@ -64,10 +64,13 @@ class DretAdapter:
         """What a block did to the market, as JSON."""
         return self._feed.block(block_hash)
 
-    async def handoffs(self, set_id: int, count: int) -> Sequence[tuple[bytes, bytes]]:
-        """Encoded headers and justifications of the handoffs from that of set `set_id` on."""
+    async def handoffs(self, set_id: int, count: int) -> Sequence[tuple[bytes, bytes, bool]]:
+        """Encoded headers and proofs of the handoffs from that of set `set_id` on.
+
+        Whether a proof is that of an override, a `RecoveryLink`, comes third.
+        """
         found = self._handoffs.after(set_id, count)
-        return [(header.encode(), justification) for header, justification in found]
+        return [(header.encode(), proof, is_recovery) for header, proof, is_recovery in found]
 
     def _set_id_now(self) -> int:
         state = self._chain.state_at(self._chain.finalized_hash_now)

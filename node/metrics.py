@@ -95,6 +95,7 @@ class Reading:
     grandpa_round: int
     is_voting: bool
     clock_offset_ms: int
+    pending_set_sessions: int
     market: Mapping[str, object]
     signer: SignerReading | None
     """None when the node signs itself, or not at all."""
@@ -174,6 +175,11 @@ class _NodeCollector(Collector):
             "dret_clock_offset_ms",
             "How far our clock is ahead of our peers' (median).",
             reading.clock_offset_ms,
+        )
+        yield (
+            "dret_pending_set_age_sessions",
+            "Sessions for which a change of validators has waited for the proof that it is final.",
+            reading.pending_set_sessions,
         )
         yield (
             "dret_finality_lag_blocks",

@@ -50,7 +50,10 @@ class FileImport:
         self._faults: list[str] = []
         self._imported = 0
         config = ConsensusConfig(
-            chain.genesis_hash, constants.slot_duration_ms, constants.gossip_duration_ms
+            chain.genesis_hash,
+            constants.slot_duration_ms,
+            constants.gossip_duration_ms,
+            stall_slots=constants.session_blocks // 2,
         )
         self._core = Core(config, chain, NativeChecks())
 
@@ -123,7 +126,8 @@ class FileImport:
                 case effects.Report():
                     self._faults.append(effect.reason)
                 case effects.Alarm():
-                    self._faults.append(effect.detail)
+                    if effect.kind is not effects.AlarmKind.RECOVERY:
+                        self._faults.append(effect.detail)
                 case effects.Halt():
                     raise BlocksRefused(f"{effect.reason}. What was imported before is kept.")
                 case _:

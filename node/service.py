@@ -20,7 +20,7 @@ from typing import TypeVar, cast
 
 import trio
 
-from consensus import effects
+from consensus import effects, events
 from consensus.core import Core
 from consensus.effects import AlarmKind
 from consensus.grandpa.vote_graph import BlockRef
@@ -37,12 +37,14 @@ from node.duties import Duties
 from node.engine import Engine, Notifications
 from node.errors import ConfigInvalid, DiskFailed, NodeError, PortTaken, StorageUnusable
 from node.file_limit import raise_file_limit
+from node.finality_report import stopped_set
 from node.heads import Heads
 from node.kernels import prepare_kernels
 from node.keystore import draw_seed, parse_node_key, write_private
 from node.lifeline import stop_on_signal, stop_with_parent
 from node.market_view import MarketView
 from node.metrics import Instruments, MetricsServer, Reading, SignerReading
+from node.override_file import installed
 from node.pool import (
     ForgedExtrinsic,
     InvalidExtrinsic,
@@ -283,6 +285,9 @@ async def _take_part(parts: NodeParts, started: _Once) -> DiskFailed:
             await nursery.start(parts.network.run)
             await nursery.start(parts.engine.run)
             nursery.start_soon(parts.wire.pump, parts.engine)
+            override = installed(parts.config.base_path)
+            if override is not None:
+                parts.engine.post(events.RecoveryGiven(override.encode()))
             log.info(
                 "%s runs: RPC %d, p2p %d, best #%d, finalized #%d",
                 parts.config.name,
@@ -394,7 +399,9 @@ def _core(
     config: NodeConfig, chain: Chain, signer: SessionSigner, checkpoint: tuple[int, bytes] | None
 ) -> Core:
     constants = chain.runtime.constants
-    is_authority = config.is_validator
+    is_authority, stopped = config.is_validator, stopped_set(config.base_path)
+    if is_authority and stopped >= 0:
+        log.warning("This node votes in no set up to %d: it has reported its finality", stopped)
     return Core(
         ConsensusConfig(
             genesis_hash=chain.genesis_hash,
@@ -405,6 +412,8 @@ def _core(
             may_get_keys=config.remote_signer is not None,
             is_authoring_forced=config.force_authoring,
             checkpoint=None if checkpoint is None else BlockRef(checkpoint[1], checkpoint[0]),
+            stall_slots=constants.session_blocks // 2,
+            frozen_set=stopped,
         ),
         chain,
         NativeChecks(),
@@ -450,11 +459,20 @@ def _read_metrics(
         grandpa_round=status.round,
         is_voting=status.is_voting,
         clock_offset_ms=status.clock_offset_ms,
+        pending_set_sessions=_pending_set_sessions(chain),
         market=market.status(),
         signer=None
         if not isinstance(signer, RemoteSigner)
         else SignerReading(not signer.is_away, signer.losses),
     )
+
+
+def _pending_set_sessions(chain: Chain) -> int:
+    """How many sessions ago the validators changed, while the old ones' proof is still awaited."""
+    state = chain.best_state()
+    handoff = chain.runtime_of(state).open_handoff(Overlay(state))
+    length = chain.runtime.constants.session_blocks
+    return 0 if handoff is None else (chain.best.number - handoff) // length
 
 
 # --- ending ---------------------------------------------------------------------------------------

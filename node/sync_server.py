@@ -3,7 +3,16 @@
 Invariant: every answer is bounded in count and bytes, whatever was asked.
 """
 
-from consensus.warp import FRAGMENTS_MAX, PROOF_BYTES_MAX, WarpFragment, WarpProof
+from itertools import islice
+
+from consensus.warp import (
+    FRAGMENTS_MAX,
+    PROOF_BYTES_MAX,
+    RECOVERIES_MAX,
+    WarpFragment,
+    WarpProof,
+    encode_answer,
+)
 from node.chain import Chain, UnknownBlock
 from node.state_store import StateDiscarded
 from p2p import messages
@@ -47,7 +56,9 @@ class SyncServer:
         final = chain.finalized_hash(header.number) or chain.handoff_at(header.number)
         if final != begin:
             return None
-        proof, size = WarpProof([], True), 0
+        proof = WarpProof([], True)
+        links = list(islice(chain.recoveries_after(header.number), RECOVERIES_MAX))
+        size = sum(len(link.encode()) for link in links)
         handoffs = list(chain.handoffs_after(header.number))
         last = chain.finalized_hash_now
         if last != begin and last not in handoffs:
@@ -58,9 +69,9 @@ class SyncServer:
                 break
             size += len(data) + len(found.encode())
             if proof.proofs and (size > PROOF_BYTES_MAX or len(proof.proofs) == FRAGMENTS_MAX):
-                return WarpProof(proof.proofs, False).encode()
+                return encode_answer(WarpProof(proof.proofs, False), links)
             proof.proofs.append(WarpFragment(found, Justification.decode(data)))
-        return proof.encode()
+        return encode_answer(proof, links)
 
     def state_range(self, block_hash: Hash, after: bytes | None) -> list[bytes] | None:
         """A part of a kept state, that of a final block."""

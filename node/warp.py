@@ -22,11 +22,12 @@ import trio
 
 from consensus.aura import BadHeader
 from consensus.grandpa.vote_graph import BlockRef
-from consensus.warp import BadWarpProof, WarpPosition, WarpProof, follow
+from consensus.warp import BadWarpProof, Recoveries, WarpPosition, decode_answer, follow
 from node.chain import BODY, Chain
 from node.checks import NativeChecks
 from node.database import NUMBER_BYTES, Column, Database
 from node.errors import ConfigInvalid
+from node.recoveries import read_signers
 from node.state_store import StateStore
 from p2p.messages import BlockRequest, Role, Status
 from p2p.network import Network, PeerConnected, PeerDisconnected
@@ -179,10 +180,14 @@ class Warper:
         checks, is_finished = NativeChecks(), False
         while not is_finished:
             data = await self._network.request_warp_proof(peer, position.block.hash)
-            proof = WarpProof.decode(data)
+            proof, links = decode_answer(data)
             if not proof.proofs and not proof.is_finished:
                 raise BadWarpProof("it has no fragment and is not the last")
-            position, is_finished = follow(position, proof, checks), proof.is_finished
+            recoveries = Recoveries(chain.genesis_hash, links, read_signers)
+            position = follow(position, proof, checks, recoveries)
+            is_finished = proof.is_finished
+        if position.last is None:
+            raise BadWarpProof("no voters have made a block final behind it")
         self._check_checkpoint(position.block)
         request = BlockRequest(position.block.hash, 0, False, 1, True)
         blocks = await self._network.request_blocks(peer, request)
@@ -272,6 +277,9 @@ class Warper:
                 batch.put(Column.HEADER, handoff, fragment.header.encode())
                 batch.put(Column.HANDOFF, _number(fragment.header.number), handoff)
                 batch.put(Column.JUSTIFICATION, handoff, fragment.justification.encode())
+            for link in position.recoveries:
+                start = link.proof.override.start.number
+                batch.put(Column.RECOVERY, _number(start), link.encode())
             if header.number > 1:
                 gap = _number(header.number - 1) + header.parent_hash
                 batch.put(Column.META, b"gap", gap)

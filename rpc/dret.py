@@ -30,8 +30,11 @@ async def bill(node: Node, account: Account, from_: Number, to: Number) -> Json:
 
 @method("dret_handoffs")
 async def handoffs(node: Node, set_id: Number) -> Json:
-    """The blocks at which sets of voters handed over, from that of a set on, with their proofs."""
+    """The blocks at which sets of voters handed over, from that of a set on, with their proofs.
+
+    The proof is a justification, or the recovery by which the members went on without the set.
+    """
     return [
-        {"header": to_hex(header), "justification": to_hex(justification)}
-        for header, justification in await node.dret.handoffs(set_id, HANDOFFS_MAX)
+        {"header": to_hex(header), "recovery" if is_recovery else "justification": to_hex(proof)}
+        for header, proof, is_recovery in await node.dret.handoffs(set_id, HANDOFFS_MAX)
     ]

@@ -487,7 +487,7 @@ class DretPort(Protocol):
         """
         ...
 
-    async def handoffs(self, set_id: int, count: int) -> Sequence[tuple[bytes, bytes]]:
+    async def handoffs(self, set_id: int, count: int) -> Sequence[tuple[bytes, bytes, bool]]:
         """Up to `count` blocks at which a set of voters handed over, from set `set_id` on.
 
         Encoded headers and justifications, oldest first, without gaps.

@@ -318,7 +318,11 @@ RESULTS: Mapping[str, Schema] = {
     "dret_status": ANY_OBJECT,
     "dret_bill": ref("Bill"),
     "dret_subscribeMarket": ref("MarketMessage"),
-    "dret_handoffs": listed(record({"header": HEX, "justification": HEX})),
+    "dret_handoffs": listed(
+        either(
+            record({"header": HEX, "justification": HEX}), record({"header": HEX, "recovery": HEX})
+        )
+    ),
 }
 
 _KINDS: Schema = words(*params.StorageKind)

@@ -59,7 +59,10 @@ class OwnKey:
             self._count(book, round_number)
 
     def _find(self) -> bytes | None:
-        keys, voters = self._around.config.grandpa_keys, self._authorities.voters
+        config, voters = self._around.config, self._authorities.voters
+        if self._authorities.set_id <= config.frozen_set:
+            return None  # we have reported, and others plan on it that we do not vote any more
+        keys = config.grandpa_keys
         return next((key for key in keys if voters.index(key) is not None), None)
 
     def _open(self) -> OwnVoteBook | None:

@@ -11,7 +11,7 @@ import asyncclick as click
 
 from devnet.rpc_client import Link
 from node.chain_spec import load_chain_spec
-from node.cli import authority_market
+from node.cli import authority_market, authority_recovery
 from node.cli.chain_access import (
     OUTPUT,
     NodeAddress,
@@ -34,6 +34,7 @@ from runtime.pallets.authorities.proposals import (
     EmergencyDisable,
     Proposal,
     RemoveMember,
+    ReplaceKeys,
     ReplaceMember,
     ScheduleUpgrade,
 )
@@ -42,7 +43,7 @@ from runtime.pallets.system import account_from_text
 from runtime.primitives.crypto import KeyPair, ss58_encode
 from runtime.primitives.hashing import twox_64, twox_128
 from runtime.primitives.scale import U32, codec
-from runtime.primitives.session import PROOF_BYTES, SessionKeys
+from runtime.primitives.session import PROOF_BYTES, SessionKeys, is_owned
 from runtime.primitives.types import AccountId
 from runtime.runtime import UnknownVersion
 from runtime.version import CodeInfo
@@ -55,6 +56,9 @@ _BYTES = codec(bytes)
 @click.group()
 def group() -> None:
     """The consortium: members, their decisions, validators and their keys."""
+
+
+group.add_command(authority_recovery.group)
 
 
 # --- showing
@@ -135,6 +139,8 @@ def text_of(action: Action) -> str:
             return f"make {name_of(who)} the payment gateway"
         case DecideOnMarket(decision):
             return authority_market.text_of(decision)
+        case ReplaceKeys(who, keys):
+            return f"give {name_of(who)} the keys 0x{keys.encode().hex()}"
         case _:
             return "an action that this program does not know"
 
@@ -304,6 +310,27 @@ async def cancel_upgrade(
     """Stay with the version that runs. More than half decide, at once."""
     pair = signer.pair()
     await open_proposal(node, pair, CancelUpgrade())
+
+
+@propose.command("replace-keys")
+@click.argument("member")
+@click.option("--keys", required=True, help="The new session keys: aura, then grandpa, in hex.")
+@click.option("--proof", required=True, help="That they are the member's, in hex.")
+@signer_options
+@rpc_options
+async def replace_keys(
+    member: str, keys: str, proof: str, signer: Signer, node: NodeAddress
+) -> None:
+    """Give MEMBER (an address) other session keys: its account cannot do so any more.
+
+    Keys and proof are what the member's node draws (author_rotateKeysWithOwner, or dret authority
+    recovery new-keys on a stopped node).
+    """
+    who, found = account(member), SessionKeys.decode(hex_of(keys, 64))
+    shown = hex_of(proof, PROOF_BYTES)
+    if not is_owned(found, who, shown):
+        raise ConfigInvalid(f"The proof is not by both keys for {member}.")
+    await open_proposal(node, signer.pair(), ReplaceKeys(who, found, shown))
 
 
 for command in (

@@ -119,7 +119,7 @@ async def verified(
             f"0x{trust.genesis_hash.hex()}. Pass the right --chain."
         )
     block, number = block_of(claimed)
-    voters = Voters(0, trust.voters)
+    voters = Voters(0, trust.voters, genesis=trust.genesis_hash)
     header = await final_header(link, voters, block, number)
     state = ProvenState(header.state_root, block)
     await state.prove(link, [CODE_KEY])

@@ -1,7 +1,8 @@
 """Finality checked without trusting the node that tells of it.
 
 Who knows the voters of the genesis (from the chain specification) follows the handoffs, each proved
-final by the set that hands over, to the set that voted for a block; and checks that block's proof.
+final by the set that hands over (or overridden by the members in a state that it made final), to
+the set that voted for a block; and checks that block's proof.
 Nothing else is believed: a node can withhold a proof, not forge one.
 
 Invariant: `voters` are those of set `set_id`, which votes for the blocks above `since`.
@@ -13,6 +14,7 @@ from typing import Any
 
 from node.client.signing import Caller
 from node.errors import NodeError
+from node.recoveries import read_signers
 from runtime.primitives.block import Consensus, Digest, DigestItem, Header
 from runtime.primitives.finality import BadJustification, check_justification
 from runtime.primitives.grandpa import (
@@ -21,6 +23,12 @@ from runtime.primitives.grandpa import (
     GrandpaLog,
     Justification,
     ScheduledChange,
+)
+from runtime.primitives.recovery import (
+    BadOverride,
+    RecoveryLink,
+    check_link,
+    recovery_keys_of,
 )
 from runtime.primitives.scale import DecodeError, codec
 from runtime.primitives.types import AuthorityId, Hash
@@ -44,6 +52,12 @@ class Voters:
     set_id: int
     voters: tuple[AuthorityId, ...]
     since: int = 0
+    genesis: Hash = b""
+    last: Hash = b""
+    """The block `since`; that of the genesis before the first handoff."""
+
+    def __post_init__(self) -> None:
+        self.last = self.last or self.genesis
 
     def check(self, encoded: bytes, target: Hash, what: str) -> None:
         """Check that this set has made a block final. Raises `ProofRefused`."""
@@ -66,7 +80,23 @@ class Voters:
         self.check(justification, header.hash(), what)
         self.voters = next_voters(header)
         self.set_id += 1
-        self.since = header.number
+        self.since, self.last = header.number, header.hash()
+
+    def recover(self, link: RecoveryLink) -> None:
+        """Go over to the voters of an override by the members. Raises `ProofRefused`."""
+        override = link.proof.override
+        final, start = override.finalized, override.start
+        what = f"The override that starts from block {start.number}"
+        if final.number < self.since or (final.number == self.since and final.hash != self.last):
+            raise ProofRefused(f"{what}: block {self.since} is final, above what it calls so.")
+        if final.hash != self.last:
+            self.check(link.proof.justification or b"", final.hash, what)
+        try:
+            check_link(link, self.genesis, self.set_id, read_signers)
+        except BadOverride as error:
+            raise ProofRefused(f"{what}: {error}.") from error
+        self.voters, self.set_id = recovery_keys_of(link.proof), override.set_id
+        self.since, self.last = start.number, start.hash
 
 
 def next_voters(header: Header) -> tuple[AuthorityId, ...]:
@@ -116,16 +146,29 @@ async def follow_handoffs(node: Caller, voters: Voters, number: int) -> None:
     while voters.set_id < HANDOFFS_MAX:
         found = await node.call("dret_handoffs", [voters.set_id])
         for entry in found:
-            try:
-                header = Header.decode(bytes.fromhex(entry["header"][2:]))
-                justification = bytes.fromhex(entry["justification"][2:])
-            except (DecodeError, ValueError) as error:
-                raise ProofRefused(f"A handoff cannot be read: {error}.") from error
-            if header.number >= number:
-                return  # the set before it votes for this very block too
-            voters.hand_over(header, justification)
+            if not _follow_one(voters, entry, number):
+                return
         if not found:
             return
+
+
+def _follow_one(voters: Voters, entry: Any, number: int) -> bool:
+    """Go over by a handoff, if it lies below the block of a number. Raises `ProofRefused`."""
+    try:
+        if "recovery" in entry:
+            link = RecoveryLink.decode(bytes.fromhex(entry["recovery"][2:]))
+            if link.proof.override.finalized.number >= number:
+                return False
+            voters.recover(link)
+            return True
+        header = Header.decode(bytes.fromhex(entry["header"][2:]))
+        justification = bytes.fromhex(entry["justification"][2:])
+    except (DecodeError, ValueError, KeyError, TypeError) as error:
+        raise ProofRefused(f"A handoff cannot be read: {error}.") from error
+    if header.number >= number:
+        return False  # the set before it votes for this very block too
+    voters.hand_over(header, justification)
+    return True
 
 
 def check_chain(block: Hash, headers: Sequence[Header], last: Hash) -> None:

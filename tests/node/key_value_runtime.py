@@ -56,7 +56,9 @@ class KeyValueRuntime:
     def open_handoff(self, overlay: Overlay) -> int | None:
         return None
 
-    def inherents(self, timestamp_ms: int, handoff: bytes | None = None) -> list[bytes]:
+    def inherents(
+        self, timestamp_ms: int, handoff: bytes | None = None, recovery: bytes | None = None
+    ) -> list[bytes]:
         return [extrinsic_of({TIME: timestamp_ms.to_bytes(8, "big")})]
 
     def apply_extrinsic(self, overlay: Overlay, extrinsic: bytes, signatures: object) -> None:

@@ -8,6 +8,7 @@ from runtime.primitives.aura import PreDigest
 from runtime.primitives.block import Consensus, Digest, DigestItem, Header, PreRuntime, Seal
 from runtime.primitives.crypto import Scheme
 from runtime.primitives.grandpa import ENGINE_ID, ScheduledChange
+from runtime.primitives.recovery import RecoveryLink
 from runtime.primitives.types import ZERO_HASH, Hash
 from tests.support.accounts import pair_named
 
@@ -25,6 +26,7 @@ class Kept:
     def __init__(self) -> None:
         self.headers: dict[Hash, Header] = {}
         self.looks = 0
+        self.links: list[RecoveryLink] = []
 
     def keep(self, number: int, *, hands_over: bool) -> None:
         made = header(number, hands_over=hands_over)
@@ -41,6 +43,9 @@ class Kept:
     def header(self, block_hash: Hash) -> Header | None:
         return self.headers.get(block_hash)
 
+    def recoveries_after(self, number: int) -> Iterator[RecoveryLink]:
+        return iter([link for link in self.links if link.proof.override.start.number >= number])
+
 
 def test_they_come_in_the_order_of_their_sets_from_any_set_on() -> None:
     kept = Kept()
@@ -50,8 +55,8 @@ def test_they_come_in_the_order_of_their_sets_from_any_set_on() -> None:
 
     every = handoffs.after(0, 10)
 
-    assert [found.number for found, _ in every] == [15, 30, 45]
-    assert [proof for _, proof in every] == [b"proof of 15", b"proof of 30", b"proof of 45"]
+    assert [found.number for found, *_ in every] == [15, 30, 45]
+    assert [proof for _, proof, _ in every] == [b"proof of 15", b"proof of 30", b"proof of 45"]
     assert handoffs.after(1, 1) == every[1:2]
     assert handoffs.after(3, 10) == []
 
@@ -66,7 +71,7 @@ def test_they_are_looked_for_only_when_there_are_more() -> None:
     assert kept.looks == 1
     kept.keep(30, hands_over=True)
     sets[0] = 2
-    assert [found.number for found, _ in handoffs.after(0, 10)] == [15, 30]
+    assert [found.number for found, *_ in handoffs.after(0, 10)] == [15, 30]
     assert kept.looks == 2
 
 
@@ -78,4 +83,4 @@ def test_a_gap_ends_the_answer_since_nothing_behind_it_could_be_checked() -> Non
     handoffs.after(0, 1)
     del kept.headers[header(30, hands_over=True).hash()]
 
-    assert [found.number for found, _ in handoffs.after(0, 10)] == [15]
+    assert [found.number for found, *_ in handoffs.after(0, 10)] == [15]

@@ -22,6 +22,7 @@ READING = Reading(
     grandpa_round=9,
     is_voting=True,
     clock_offset_ms=-3,
+    pending_set_sessions=2,
     market={"intervals_settled": 4, "traded_wh": 5_000, "recent": []},
     signer=None,
 )

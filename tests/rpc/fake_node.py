@@ -492,8 +492,9 @@ class FakeDret:
         head = b'{"hash":"0x%b","number":1,"time_ms":1,' % block_hash.hex().encode()
         return head + CHANGES
 
-    async def handoffs(self, set_id: int, count: int) -> list[tuple[bytes, bytes]]:
-        return [(b"header", b"justification")] if set_id == 0 else []
+    async def handoffs(self, set_id: int, count: int) -> list[tuple[bytes, bytes, bool]]:
+        found = [(b"header", b"justification", False), (b"header", b"link", True)]
+        return found[set_id : set_id + count]
 
 
 class FakeNode:

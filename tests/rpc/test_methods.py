@@ -550,7 +550,8 @@ class TestBills:
         assert (bill["from"], bill["to"]) == (5, 9)
         assert named["result"] == bill
         assert await result(server, "dret_handoffs", 0) == [
-            {"header": "0x" + b"header".hex(), "justification": "0x" + b"justification".hex()}
+            {"header": "0x" + b"header".hex(), "justification": "0x" + b"justification".hex()},
+            {"header": "0x" + b"header".hex(), "recovery": "0x" + b"link".hex()},
         ]
 
     @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from runtime.primitives.block import Header
 from runtime.primitives.crypto import KeyPair, Scheme
 from runtime.primitives.grandpa import Message, SignedMessage
 from runtime.primitives.hashing import blake2_256
+from runtime.primitives.recovery import Override, RecoveryProof
 from runtime.primitives.types import Hash
 
 
@@ -132,6 +133,8 @@ class Store:
     justification: bytes | None = None
     kept: dict[Hash, bytes] = field(default_factory=dict[Hash, bytes])
     gap: BlockRef | None = None
+    recovery: RecoveryProof | None = None
+    """The last override that was taken."""
 
     @staticmethod
     def new(genesis: Header) -> "Store":
@@ -166,6 +169,13 @@ class Store:
                 self.best = operation.block_hash
             case effects.Finalize():
                 self._finalize(operation)
+            case effects.Recover():
+                self._settle(operation)
+                self.recovery = RecoveryProof.decode(operation.proof)
+                final = self.recovery.override.finalized.hash
+                if self.recovery.justification is not None:
+                    self.kept[final] = self.recovery.justification
+                self.justification = None
             case effects.PutAncestor():
                 self.headers[operation.block_hash] = operation.header
                 self.bodies[operation.block_hash] = operation.extrinsics
@@ -177,7 +187,20 @@ class Store:
             case effects.DeleteVoter():
                 self.voter.pop(operation.key, None)
 
+    @property
+    def override(self) -> Override | None:
+        """The override that starts from the last final block."""
+        override = None if self.recovery is None else self.recovery.override
+        is_last = override is not None and override.start.hash == self.finalized
+        return override if is_last else None
+
     def _finalize(self, operation: effects.Finalize) -> None:
+        self._settle(operation)
+        self.justification = operation.justification
+        if operation.is_kept:
+            self.kept[operation.block_hash] = operation.justification
+
+    def _settle(self, operation: effects.Finalize | effects.Recover) -> None:
         for block_hash in operation.route:
             header = self.headers[block_hash]
             assert header.parent_hash == self.finalized, "finality jumps"
@@ -188,9 +211,6 @@ class Store:
         for block_hash in operation.pruned:
             assert self.canonical.get(self.headers[block_hash].number) != block_hash
             del self.headers[block_hash], self.bodies[block_hash]
-        self.justification = operation.justification
-        if operation.is_kept:
-            self.kept[operation.block_hash] = operation.justification
 
 
 class SimDisk:

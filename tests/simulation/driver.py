@@ -21,6 +21,7 @@ from consensus.grandpa.vote_graph import BlockRef
 from consensus.ports import ConsensusConfig, LoadedState
 from runtime.primitives.block import Digest, DigestItem, Header
 from runtime.primitives.grandpa import SignedMessage, Vote
+from runtime.primitives.recovery import RecoveryProof
 from runtime.primitives.types import Hash
 from tests.simulation.disk import (
     CheapKeys,
@@ -37,6 +38,7 @@ EPOCH_MS = 1_700_000_000_000 // 6_000 * 6_000
 BAD_EXTRINSIC = b"bad"
 ZERO = bytes(32)
 SYNC_MS, EXECUTE_MS, BUILD_MS = 3, 8, 15
+STALL_SLOTS = 7  # half a session of the runtime of tests
 
 
 def genesis_header() -> Header:
@@ -68,6 +70,9 @@ class Reader:
     def finalized_hash(self, number: int) -> Hash | None:
         return self._disk.now.finals.get(number)
 
+    def override_fault(self, proof: RecoveryProof) -> str | None:
+        return None
+
 
 class Node:
     """One core and what carries out its effects."""
@@ -97,6 +102,7 @@ class Node:
         self._synced_at_ms = 0
         self.clock_offset_ms = 0
         self.is_forced = False
+        self.frozen_set = -1
         self.checkpoint: BlockRef | None = None
         self.core: Core | None = None
         self.run = 0
@@ -146,14 +152,20 @@ class Node:
             may_get_keys=self.is_authority and self.is_signer_away,
             is_authoring_forced=self.is_forced,
             checkpoint=self.checkpoint,
+            stall_slots=STALL_SLOTS,
+            frozen_set=self.frozen_set,
         )
-        self.core = Core(config, Reader(self.disk), network.ring.verifier)
+        self.core = Core(config, self.reader(), network.ring.verifier)
         self.run += 1
         self._timers = {}
         self._synced_at_ms = network.now_ms
         finalized = store.headers[store.finalized]
         authors, voters, set_id = network.authorities_after(store)
         unfinalized = [h for h in store.headers.values() if h.number > finalized.number]
+        override = store.override
+        if override is not None:
+            set_id = override.set_id
+            voters = tuple(keys.grandpa for _, keys in override.validators)
         state = LoadedState(
             finalized=finalized,
             aura_authorities=authors,
@@ -166,8 +178,13 @@ class Node:
             gap=store.gap,
             signer_marks=() if self.is_signer_away else tuple(self.signer.marks.values()),
             is_signer_away=self.is_signer_away,
+            recovery=store.recovery.encode() if store.recovery and override else None,
         )
         self._perform(self.core.start(network.now_ms, self.wall_ms(), state))
+
+    def reader(self) -> Reader:
+        """What the core reads."""
+        return Reader(self.disk)
 
     @property
     def seal_keys(self) -> tuple[bytes, ...]:

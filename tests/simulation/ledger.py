@@ -97,9 +97,10 @@ class Ledger:
 
     def _execute(self, block_hash: Hash, header: Header, extrinsics: Extrinsics) -> Executed:
         built = self._built.get((unsealed_hash(header), extrinsics))
+        recovery = self.runtime.recovery_of(extrinsics)
         if built is not None:
             self.states[block_hash] = built
-            return Executed(block_hash, Verdict.VALID)
+            return Executed(block_hash, Verdict.VALID, recovery=recovery)
         parent = self.states[header.parent_hash]
         overlay = Overlay(parent)
         try:
@@ -110,7 +111,7 @@ class Ledger:
         state = self._after(parent, overlay)
         assert state.root == header.state_root, "another state at an equal head"
         self.states[block_hash] = state
-        return Executed(block_hash, Verdict.VALID)
+        return Executed(block_hash, Verdict.VALID, recovery=recovery)
 
     def build(
         self, build: effects.Build, ready: Iterable[bytes] = (), proof: bytes | None = None
@@ -122,7 +123,7 @@ class Ledger:
         included: list[bytes] = []
         try:
             self.runtime.initialize_block(overlay, draft)
-            for inherent in self.runtime.inherents(build.timestamp_ms, proof):
+            for inherent in self.runtime.inherents(build.timestamp_ms, proof, build.recovery):
                 self.runtime.apply_extrinsic(overlay, inherent, self._signatures)
                 included.append(inherent)
         except (InvalidBlock, InvalidTransaction) as error:

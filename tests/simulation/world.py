@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import Any
 
 from consensus import aura, effects, events
 from consensus.effects import AlarmKind
@@ -22,6 +23,7 @@ from consensus.events import Event
 from consensus.grandpa.vote_graph import BlockRef
 from node.chain import extrinsic_hash
 from node.pool import Pool, PoolError
+from node.recoveries import override_fault
 from runtime.frame.extensions import nonce_tag
 from runtime.primitives.block import Header
 from runtime.primitives.crypto import KeyPair, Scheme
@@ -32,12 +34,14 @@ from runtime.primitives.extrinsic import (
     signed_extrinsic,
     signing_payload,
 )
+from runtime.primitives.recovery import RecoveryProof
 from runtime.primitives.session import SessionKeys, prove_ownership
 from runtime.primitives.types import AccountId, Hash
+from runtime.runtime import Runtime
 from runtime.state.trie import extrinsics_root
 from tests.simulation.adversary import Adversary
 from tests.simulation.disk import CheapKeys, RealKeys, SimDisk, Store, pair_for
-from tests.simulation.driver import SYNC_MS, Network, Node, serve_blocks
+from tests.simulation.driver import SYNC_MS, Network, Node, Reader, serve_blocks
 from tests.simulation.ledger import ACCOUNTS, Ledger, account_of, unsealed_hash
 from tests.simulation.plan import RECOVERY_MS, Fault, Plan
 from tests.support.accounts import pair_named, pair_of
@@ -57,6 +61,27 @@ class Transactions:
     """Extrinsics on their way between pools."""
 
     extrinsics: tuple[bytes, ...]
+
+
+class StateReader(Reader):
+    """`ChainReader` that judges overrides by the states of a ledger, as the node does."""
+
+    def __init__(self, node: "SimNode") -> None:
+        super().__init__(node.disk)
+        self._node = node
+
+    @property
+    def finalized_hash_now(self) -> Hash:
+        return self._disk.now.finalized
+
+    def state_at(self, block_hash: Hash) -> Any:
+        return self._node.ledger.states[block_hash]
+
+    def runtime_of(self, state: object) -> Runtime:
+        return self._node.ledger.runtime
+
+    def override_fault(self, proof: RecoveryProof) -> str | None:
+        return override_fault(self, proof)
 
 
 class SimNode(Node):
@@ -104,6 +129,9 @@ class SimNode(Node):
         self.disk = SimDisk(self.network.genesis)
         self._told = BlockRef(self.network.genesis.hash(), 0)
         self.has_lost_disk = True
+
+    def reader(self) -> Reader:
+        return StateReader(self)
 
     def _new_pool(self) -> Pool:
         return Pool(
@@ -193,7 +221,10 @@ class SimNode(Node):
             assert final.number > self._final.number, f"finality of {self.name} goes back"
             self._final = final
             votes_in = self.live._voter.authorities.set_id
+            override = self.disk.now.override
             is_set_of = self.ledger.authorities_after(final.hash).set_id
+            if override is not None and override.start.hash == final.hash:
+                is_set_of = override.set_id  # the state names it from the next block on
             assert votes_in == is_set_of, f"{self.name} is in set {votes_in}, not {is_set_of}"
         assert not self.halts, f"{self.name} halts: {self.halts[0]}"
         for alarm in self.alarms:
