@@ -16,7 +16,7 @@ from pathlib import Path
 import trio
 from rich.console import Console
 
-from devnet import control, display, status, supervisor
+from devnet import control, display, signers, status, supervisor
 from devnet.plan import (
     HOMES,
     PROSUMERS,
@@ -60,8 +60,14 @@ async def run_network(
     nodes, guard = reserve_nodes()
     board, ready = Board.of(nodes), trio.Event()
     keeper = Supervisor(options, nodes, lambda keeper: answer_status(keeper, board, ready))
+    signers.make_keystores(options.folder, nodes, options.remote_signers)
+    for name in options.remote_signers:
+        keeper.add(signers.process_name(name), signers.command(options.folder, name))
     for node in nodes:
-        keeper.add(node.name, supervisor.node_command(node, nodes, options.folder))
+        keeper.add(
+            node.name,
+            supervisor.node_command(node, nodes, options.folder, options.remote_signers),
+        )
     for view in board.views:
         view.pid = keeper.children[view.plan.name].current_pid
     # The homes need nodes to talk to; until then they would only slow those down.
@@ -131,7 +137,11 @@ def prepare(options: DevnetOptions) -> Prepared:
     if options.fresh:
         supervisor.purge(folder)
     spec_path, options_path = folder / SPEC_FILE, folder / OPTIONS_FILE
-    wanted = {"window": options.window, "data": digest_of_data(options)}
+    wanted = {
+        "window": options.window,
+        "data": digest_of_data(options),
+        "remote_signers": " ".join(options.remote_signers),
+    }
     is_resumed = spec_path.exists()
     if is_resumed:
         _refuse_other_options(folder, options_path, wanted)
@@ -173,6 +183,9 @@ def _refuse_other_options(folder: Path, path: Path, wanted: Mapping[str, str]) -
         reason = f"--window {kept.get('window', 'unknown')} (now {wanted['window']})"
     elif kept.get("data") != wanted["data"]:
         reason = "other data of the same names"
+    elif kept.get("remote_signers", "") != wanted["remote_signers"]:
+        # What a validator has signed stays with who signed it.
+        reason = f"--remote-signer {kept.get('remote_signers') or 'for nobody'}"
     else:
         return
     raise ConfigInvalid(

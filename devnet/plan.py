@@ -47,6 +47,8 @@ class DevnetOptions:
     trader_wh: int = 60_000
     root: Path = Path(".devnet")
     fresh: bool = False
+    remote_signers: tuple[str, ...] = ()
+    """Validators whose keys are in a process of their own."""
 
     @property
     def folder(self) -> Path:

@@ -11,13 +11,13 @@ import logging
 import os
 import shutil
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import trio
 
-from devnet import control, processes
+from devnet import control, processes, signers
 from devnet.plan import HOMES, DevnetOptions, NodePlan, as_json
 from devnet.processes import Identity, Lifeline
 from node.errors import ConfigInvalid, NodeError, PortTaken, StorageUnusable
@@ -217,7 +217,9 @@ class Supervisor:
         temporary.replace(self.folder / "state.json")
 
 
-def node_command(node: NodePlan, nodes: list[NodePlan], folder: Path) -> list[str]:
+def node_command(
+    node: NodePlan, nodes: list[NodePlan], folder: Path, remote_signers: Collection[str] = ()
+) -> list[str]:
     """How a node of the network is started: an ordinary `dret node run`."""
     command = [
         *module_command("node", "node", "run"),
@@ -233,7 +235,9 @@ def node_command(node: NodePlan, nodes: list[NodePlan], folder: Path) -> list[st
     for other in nodes:
         if other.name != node.name and (other.role == "authority" or node.role == "full"):
             command += ["--reserved-nodes", multiaddress(other)]
-    if node.suri is not None:
+    if node.name in remote_signers:
+        command += ["--remote-signer", str(signers.socket_path(folder, node.name))]
+    elif node.suri is not None:
         command += ["--validator", f"--{node.name}"]
     return command
 

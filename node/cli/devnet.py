@@ -11,7 +11,7 @@ from rich.console import Console
 
 from devnet import control, processes, supervisor
 from devnet.network import READY_S, run_network
-from devnet.plan import TRADER_WH_MAX, WINDOWS, DevnetOptions
+from devnet.plan import TRADER_WH_MAX, VALIDATORS, WINDOWS, DevnetOptions
 from node.errors import NodeError, NodeUnreachable, TimedOut
 from node.interpreter import module_command
 from node.log import configure_logging
@@ -33,6 +33,13 @@ def group() -> None:
 @click.option(
     "--trader-wh", type=click.IntRange(0, TRADER_WH_MAX), default=60_000, show_default=True
 )
+@click.option(
+    "--remote-signer",
+    "remote_signers",
+    type=click.Choice([name for name, _, _ in VALIDATORS]),
+    multiple=True,
+    help="A validator whose keys are in a process of their own; repeat.",
+)
 @click.option("--config-out", type=click.Path(path_type=Path), help="Writes nodes and accounts.")
 @click.option("--no-tui", is_flag=True, help="Lines instead of a live table.")
 async def up(
@@ -42,6 +49,7 @@ async def up(
     window: str,
     data: Path | None,
     trader_wh: int,
+    remote_signers: tuple[str, ...],
     config_out: Path | None,
     no_tui: bool,
 ) -> None:
@@ -52,6 +60,7 @@ async def up(
         data=(data or DevnetOptions().data).resolve(),
         trader_wh=trader_wh,
         fresh=fresh,
+        remote_signers=tuple(sorted(set(remote_signers))),
     )
     if detach:
         await _detach(options, config_out)
@@ -173,6 +182,7 @@ async def _detach(options: DevnetOptions, config_out: Path | None) -> None:
         *("--data", str(options.data)),
         *("--trader-wh", str(options.trader_wh)),
         *(("--fresh",) if options.fresh else ()),
+        *(part for name in options.remote_signers for part in ("--remote-signer", name)),
         *(("--config-out", str(config_out)) if config_out is not None else ()),
     ]
     with path.open("wb") as output:

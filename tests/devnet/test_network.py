@@ -44,6 +44,18 @@ def test_another_window_is_refused_and_the_way_out_named(options: DevnetOptions)
         prepare(replace(options, window="winter"))
 
 
+def test_a_kept_chain_goes_on_with_the_same_signers_only(options: DevnetOptions) -> None:
+    prepare(options)
+
+    with pytest.raises(ConfigInvalid, match="--remote-signer for nobody"):
+        prepare(replace(options, remote_signers=("alice",)))
+    again = replace(options, remote_signers=("alice", "dave"), fresh=True)
+    prepare(again)
+    assert prepare(replace(again, fresh=False)).is_resumed
+    with pytest.raises(ConfigInvalid, match="--remote-signer alice dave"):
+        prepare(options)
+
+
 def test_the_data_may_move_but_not_change(options: DevnetOptions, tmp_path: Path) -> None:
     prepare(options)
     moved = tmp_path / "elsewhere"

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 import trio
 
+from devnet import signers
 from devnet.plan import DevnetOptions, check_options, plan_nodes, reserve_nodes
 from devnet.supervisor import node_command
 from node.errors import ConfigInvalid
+from node.keystore import KEY_TYPES, Keystore
 from runtime.kernels.bounds import QUANTITY_MAX
 
 
@@ -65,3 +67,19 @@ def test_validators_know_each_other_and_full_nodes_know_everybody() -> None:
 def test_options_that_cannot_work_are_refused(options: DevnetOptions, message: str) -> None:
     with pytest.raises(ConfigInvalid, match=message):
         check_options(options)
+
+
+def test_a_validator_with_a_signer_has_no_key_and_its_signer_has_both(tmp_path: Path) -> None:
+    nodes = plan_nodes()
+    signers.make_keystores(tmp_path, nodes, ["bob"])
+
+    of_bob, of_dave = (node_command(nodes[i], nodes, tmp_path, ["bob"]) for i in (1, 3))
+
+    socket = str(signers.socket_path(tmp_path, "bob"))
+    assert of_bob[-2:] == ["--remote-signer", socket] and "--bob" not in of_bob
+    assert of_dave[-2:] == ["--validator", "--dave"]
+    command = signers.command(tmp_path, "bob")
+    keystore = Keystore(Path(command[command.index("--keystore") + 1]))
+    assert command[-1] == socket
+    assert all(len(keystore.publics(key_type)) == 1 for key_type in KEY_TYPES)
+    assert not (tmp_path / "signers" / "dave").exists()

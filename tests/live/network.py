@@ -22,6 +22,7 @@ from runtime.primitives.grandpa import Justification
 ROOT = Path(__file__).parents[2]
 CONFIG = "config.json"
 VALIDATORS = ("alice", "bob", "charlie", "dave")
+REMOTE_SIGNER = "charlie"  # whose keys are in a process of their own
 INTERVAL_MS, SLOT_MS = 6_000, 2_000
 POLL_S = 0.2
 COMMAND_S = 150.0  # a cold machine compiles kernels first
@@ -190,7 +191,10 @@ class Devnet:
         eventually((self.folder / CONFIG).exists, 10)
 
     def flags(self) -> Sequence[str]:
-        return ("--scenario", self.scenario, "--config-out", CONFIG)
+        return (
+            *("--scenario", self.scenario, "--config-out", CONFIG),
+            *("--remote-signer", REMOTE_SIGNER),
+        )
 
     def down(self) -> str:
         return self.dret("devnet", "down", "--scenario", self.scenario)
