@@ -26,6 +26,7 @@ from node.cli import (
     market_prices,
     market_reputation,
     market_rights,
+    market_sealed,
     market_watch,
 )
 from runtime.kernels.auction import Clearing, OrderArrays, TreeArrays, clear_signed
@@ -74,6 +75,10 @@ for command in (
     market_coupled.ev,
     market_coupled.battery,
     market_coupled.coupled,
+    market_sealed.seal,
+    market_sealed.reveal,
+    market_sealed.unseal,
+    market_sealed.sealed,
     market_rights.right,
     market_rights.prefer,
     market_rights.premium,
