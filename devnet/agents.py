@@ -37,11 +37,18 @@ from devnet.homes import (
 from devnet.meters import Meter
 from devnet.rpc_client import Link, RpcFailed
 from devnet.scenario import GATEWAY, OPERATOR, load_scenario
+from devnet.sealed_homes import (
+    LAST_REVISION_AHEAD,
+    SEALED_ENTRIES,
+    reveals_at,
+    reveals_of,
+    sealing_of,
+)
 from devnet.wallet import Account, Wallet
 from devnet.wishes import wishes_of
 from node.clock import Clock, SystemClock
 from node.errors import NodeError, NodeUnreachable
-from node.gateway.strategies import Order
+from node.gateway.strategies import REVISE_AHEAD, Order
 from node.lifeline import stop_on_signal, stop_with_parent
 from node.log import configure_logging
 from runtime.primitives.aura import ENGINE_ID, PreDigest
@@ -120,6 +127,7 @@ class PaymentsOverview(Struct):
 _DUE = codec(list[Payout])
 _BOOK = codec(list[BookEntry])
 _RIGHTS = codec(list[RightEntry])
+NOTHING_SEALED = b"\x00"  # an interval without a commitment, as the runtime API says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +199,13 @@ class Street:
                 await self._submit(OPERATOR.suri, calls.correct_reading(*correction))
         if self._gateway is not None:
             await self._pay(self._gateway, interval)
+        for home in self._homes:
+            await self._seal(home, interval)
+        if await self._is_sealed(interval + LAST_REVISION_AHEAD):
+            await self._decide(interval + LAST_REVISION_AHEAD, max(REVISE_AHEAD))
         for ahead in DECIDE_AHEAD:
-            await self._decide(interval + ahead, ahead)
+            if ahead not in REVISE_AHEAD or not await self._is_sealed(interval + ahead):
+                await self._decide(interval + ahead, ahead)
         for home in self._homes:
             session = session_of(home, interval)
             if session is not None:
@@ -204,6 +217,30 @@ class Street:
                 self.wallet.submitted,
                 self.wallet.refused,
             )
+
+    async def _is_sealed(self, interval: int) -> bool:
+        """Whether the chain says that an interval will be, or is, quiet."""
+        try:
+            return await self._ask("Trading_sealed_interval", interval) != NOTHING_SEALED
+        except (NodeUnreachable, RpcFailed) as error:
+            log.debug("sealed orders cannot be read: %s", error)
+            return False
+
+    async def _seal(self, home: HomeAgent, interval: int) -> None:
+        """Commit to an order and reveal what was sealed, as far as a home does in an interval."""
+        account = self._accounts[home.suri].pair.account
+        sealing = sealing_of(account, home, interval)
+        if sealing is not None:
+            await self._submit(home.suri, sealing)
+        if not reveals_at(home, interval):
+            return
+        try:
+            waiting = SEALED_ENTRIES.decode(await self._read("Trading_sealed_orders", account))
+        except (NodeUnreachable, RpcFailed) as error:
+            log.debug("sealed orders cannot be read: %s", error)
+            return
+        for call in reveals_of(account, home, interval, waiting):
+            await self._submit(home.suri, call)
 
     async def _pay(self, gateway: Gateway, interval: int) -> None:
         """Move money between the bank and the chain; if it cannot be read, the next time."""

@@ -53,6 +53,9 @@ POOL_ONLY_EVERY, MANUAL_EVERY, SESSION_EVERY = 5, 17, 6
 SESSION = range(72, 76)
 """Quarter hours of the evening that some homes buy together (`devnet.coupled_homes`)."""
 
+SEALED_EVERY, SEALED_SLOTS = 13, (44, 68)
+"""Quarter hours, of 11 and 17 o'clock, for which some homes seal orders (`devnet.sealed_homes`)."""
+
 QUANTITY_WH_MIN_NEGATIVE = 1_000
 """The market's least order with a limit below 0."""
 
@@ -120,6 +123,7 @@ class HomeAgent:
         """`seed` makes it draw other prices."""
         self.connection = home.number
         self.suri = home.suri
+        self.bus, self.wh_max = home.bus, home.wh_max
         self.genesis_interval = genesis_interval
         self._net_wh = net_profile(scenario, home)
         self._contracts = [
@@ -167,6 +171,8 @@ class HomeAgent:
         )
         if view.slot_of_day in SESSION and has_session(self.connection):
             return None
+        if seals(self.connection, view.slot_of_day):
+            return None
         orders = self.strategy.decide(view)
         if orders is None:
             return None
@@ -175,8 +181,21 @@ class HomeAgent:
 
 def has_session(connection: int) -> bool:
     """Whether a home buys its session as a block; it is an automatic one, the third of each six."""
-    is_automatic = connection % POOL_ONLY_EVERY != 0 != connection % MANUAL_EVERY
-    return is_automatic and connection % SESSION_EVERY == 3
+    return is_automatic(connection) and connection % SESSION_EVERY == 3
+
+
+def seals(connection: int, slot_of_day: int) -> bool:
+    """Whether a home seals its order for a quarter hour of the day; it is an automatic one, the
+    seventh of each thirteen.
+    """
+    return (
+        slot_of_day in SEALED_SLOTS and is_automatic(connection) and connection % SEALED_EVERY == 6
+    )
+
+
+def is_automatic(connection: int) -> bool:
+    """Whether a home trades its forecast."""
+    return connection % POOL_ONLY_EVERY != 0 != connection % MANUAL_EVERY
 
 
 def cautious_instructions(history_wh: Sequence[int]) -> list[Instruction]:

@@ -40,8 +40,16 @@ from devnet.scenario import (
     TRANSFORMER_BUS,
     Scenario,
 )
+from devnet.sealed_homes import (
+    LAST_REVISION_AHEAD,
+    SEAL_AHEAD,
+    SealedEntry,
+    reveals_at,
+    reveals_of,
+    sealing_of,
+)
 from devnet.wishes import wishes_of
-from node.gateway.strategies import Order
+from node.gateway.strategies import REVISE_AHEAD, Order
 from runtime.frame.extensions import InvalidTransaction
 from runtime.frame.signatures import SignatureCache
 from runtime.genesis import genesis_header
@@ -52,7 +60,7 @@ from runtime.primitives.aura import ENGINE_ID, PreDigest
 from runtime.primitives.block import Digest, Header, PreRuntime
 from runtime.primitives.crypto import KeyPair, Scheme
 from runtime.primitives.extrinsic import Era, SignedExtra, signed_extrinsic, signing_payload
-from runtime.primitives.types import ZERO_HASH
+from runtime.primitives.types import ZERO_HASH, AccountId
 from runtime.state.backend import MemoryBackend
 from runtime.state.overlay import Overlay
 
@@ -139,10 +147,17 @@ class Chain:
         """Queue a call of an account; calls keep their order."""
         self._queue.append((suri, call))
 
-    def sign(self, suri: str, call: bytes) -> bytes:
-        """An immortal extrinsic with the account's next nonce."""
+    def account(self, suri: str) -> AccountId:
+        """Whom a secret signs for."""
+        return self._pair(suri).account
+
+    def _pair(self, suri: str) -> KeyPair:
         if suri not in self._pairs:
             self._pairs[suri] = KeyPair.from_suri(suri, Scheme.ED25519)
+        return self._pairs[suri]
+
+    def sign(self, suri: str, call: bytes) -> bytes:
+        """An immortal extrinsic with the account's next nonce."""
         version = self.runtime.version
         extra = SignedExtra(Era.immortal(), self._nonces.get(suri, 0), 0)
         payload = signing_payload(
@@ -153,7 +168,7 @@ class Chain:
             self.genesis_hash,
             self.genesis_hash,
         )
-        return signed_extrinsic(self._pairs[suri], call, extra, payload)
+        return signed_extrinsic(self._pair(suri), call, extra, payload)
 
     def make_block(self) -> Overlay:
         """Make the block of the next slot with what is queued and fits; the state after it."""
@@ -255,13 +270,12 @@ class Replay:
             for home in self.agents.homes:
                 for call in wishes_of(home.connection):
                     self.chain.submit(home.suri, call)
+        self.let_homes_seal(now)
+        if self.is_sealed(now + LAST_REVISION_AHEAD):
+            self.let_all_decide(now + LAST_REVISION_AHEAD, max(REVISE_AHEAD))
         for ahead in DECIDE_AHEAD:
-            if now + ahead < self.end:
-                standings = self.standings(now + ahead)
-                deciding: list[HomeAgent | Trader] = [*self.agents.homes, self.agents.trader]
-                for agent in deciding:
-                    standing = standings.get(agent.connection, NOTHING)
-                    self.send_quote(agent.suri, agent.decide(now + ahead, ahead, standing))
+            if ahead not in REVISE_AHEAD or not self.is_sealed(now + ahead):
+                self.let_all_decide(now + ahead, ahead)
         if now + SESSION_AHEAD < self.end:
             for home in self.agents.homes:
                 session = session_of(home, now)
@@ -275,6 +289,37 @@ class Replay:
         self.let_operator_correct(now - CORRECT_BEHIND)
         if now < self.end:
             self.let_gateway_pay(now)
+
+    def let_all_decide(self, interval: int, stage: int) -> None:
+        """Quotes and revisions for an interval. `stage`: how far ahead such ones are made."""
+        if interval >= self.end:
+            return
+        standings = self.standings(interval)
+        deciding: list[HomeAgent | Trader] = [*self.agents.homes, self.agents.trader]
+        for agent in deciding:
+            standing = standings.get(agent.connection, NOTHING)
+            self.send_quote(agent.suri, agent.decide(interval, stage, standing))
+
+    def is_sealed(self, interval: int) -> bool:
+        """Whether an interval will be, or is, quiet."""
+        self.chain.runtime.bind(Overlay(self.chain.state))
+        return self.chain.runtime.trading.read_sealed_interval(interval) is not None
+
+    def let_homes_seal(self, now: int) -> None:
+        """Commitments and reveals of an interval."""
+        trading = self.chain.runtime.trading
+        for home in self.agents.homes:
+            account = self.chain.account(home.suri)
+            sealing = sealing_of(account, home, now)
+            if sealing is not None and now + SEAL_AHEAD < self.end:
+                self.chain.submit(home.suri, sealing)
+            if reveals_at(home, now):
+                self.chain.runtime.bind(Overlay(self.chain.state))
+                waiting = [
+                    SealedEntry.decode(e.encode()) for e in trading.list_sealed_orders(account)
+                ]
+                for call in reveals_of(account, home, now, waiting):
+                    self.chain.submit(home.suri, call)
 
     def let_gateway_pay(self, now: int) -> None:
         """Move money between the simulated bank and the chain."""

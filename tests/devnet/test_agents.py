@@ -5,11 +5,19 @@ from typing import Any, cast
 import pytest
 import trio
 
-from devnet import agents, calls
+from devnet import agents, calls, sealed_calls
 from devnet.agents import Street, Timing, slot_of
-from devnet.homes import NOTHING, Correction, Quote, Standing
+from devnet.homes import NOTHING, SEALED_SLOTS, Correction, HomeAgent, Quote, Standing
 from devnet.meters import Reading
 from devnet.rpc_client import Link, RpcFailed
+from devnet.sealed_homes import (
+    SEAL_AHEAD,
+    SEALED_ENTRIES,
+    SealedEntry,
+    SealedOrder,
+    commitment_to,
+    hidden_order,
+)
 from devnet.wallet import Account, Wallet
 from node.client.signing import ERA_BLOCKS
 from node.errors import NodeUnreachable
@@ -39,6 +47,9 @@ class FakeLink(Link):
         self.book: list[agents.BookEntry] = []
         self.rights: list[agents.RightEntry] = []
         self.is_book_lost = False
+        self.sealed: dict[int, list[SealedEntry]] = {}
+        """What waits to be revealed, by interval."""
+
         self.refusals: list[Exception] = []
 
     @property
@@ -61,6 +72,17 @@ class FakeLink(Link):
                 return self.nonces.get(params[0], 0)
             case "state_call" if params[0] == "Trading_positions":
                 return "0x" + codec(list[agents.RightEntry]).encode(self.rights).hex()
+            case "state_call" if params[0] == "Trading_sealed_interval":
+                if self.is_book_lost:
+                    raise RpcFailed(method, -32_000, "lost", None)
+                interval = int.from_bytes(bytes.fromhex(params[1][2:]), "little")
+                return "0x01" + "00" * 17 if interval in self.sealed else "0x00"
+            case "state_call" if params[0] == "Trading_sealed_orders":
+                if self.is_book_lost:
+                    raise RpcFailed(method, -32_000, "lost", None)
+                assert params[1] == "0x" + KeyPair.from_suri(HOME, Scheme.SR25519).account.hex()
+                entries = [entry for each in self.sealed.values() for entry in each]
+                return "0x" + SEALED_ENTRIES.encode(entries).hex()
             case "state_call":
                 assert params[0] == "Trading_order_book"
                 if self.is_book_lost:
@@ -75,7 +97,7 @@ class FakeLink(Link):
 
 
 class StubHome:
-    connection, suri = 1, HOME
+    connection, suri, genesis_interval = 1, HOME, 100
 
     def decide(self, interval: int, ahead: int, standing: Standing) -> Quote | None:
         price_micro = 200_000 + 1_000 * len(standing.resting)
@@ -144,6 +166,60 @@ async def test_an_interval_has_readings_first_then_the_next_gates_then_the_day_a
         calls.replace_orders(1, 113, 70, [calls.Terms(calls.BID, 201_000, 303)]),
         calls.replace_orders(0, 113, 0, [calls.Terms(calls.OFFER, 65_000, 1_000)]),
         calls.replace_orders(1, 205, 70, [calls.Terms(calls.BID, 201_000, 395)]),
+    ]
+
+
+async def test_an_interval_with_sealed_orders_is_revised_once_before_it_is_quiet(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    link = FakeLink()
+    link.sealed = {112: [], 113: [], 114: []}
+
+    await make_street(link).act(110)
+
+    quoted = [call for call in calls_in(link) if call[0] == calls.TRADING]
+    assert quoted == [
+        calls.replace_orders(1, 114, 0, [calls.Terms(calls.BID, 200_000, 303)]),
+        calls.replace_orders(0, 114, 0, [calls.Terms(calls.OFFER, 65_000, 1_000)]),
+        calls.replace_orders(1, 205, 0, [calls.Terms(calls.BID, 200_000, 395)]),
+    ]
+
+
+class SealingHome:
+    """The sixth home, in an interval before one for which it seals."""
+
+    connection, suri, genesis_interval, bus, wh_max = 6, HOME, 100, 4, 5_000
+
+    def decide(self, interval: int, ahead: int, standing: Standing) -> Quote | None:
+        return None
+
+    def to_trade_wh(self, interval: int) -> int:
+        return 270
+
+
+async def test_a_home_commits_and_reveals_what_the_chain_has_of_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    link, home = FakeLink(), cast(HomeAgent, SealingHome())
+    street = Street(cast(Any, link), [home], [], None, TIMING)
+    sealed = 100 + SEALED_SLOTS[0]
+    account = KeyPair.from_suri(HOME, Scheme.SR25519).account
+    hidden = hidden_order(home, sealed)
+    assert hidden is not None
+    commitment = commitment_to(account, home, sealed, hidden)
+
+    link.slot = 10**9
+    await street.act(sealed - SEAL_AHEAD)
+    link.sealed = {sealed: [SealedEntry(77, 6, sealed, SealedOrder(0, 1, 300, commitment, 5))]}
+    await street.act(sealed - 4)
+    await street.act(sealed - 3)
+    link.is_book_lost = True  # nothing is revealed that may have been
+    await street.act(sealed - 2)
+
+    terms = (hidden.price_micro, 270, hidden.salt)
+    assert calls_in(link) == [
+        sealed_calls.seal_order(6, sealed, calls.BID, 300, commitment),
+        sealed_calls.reveal_order(77, *terms),
     ]
 
 
