@@ -75,17 +75,17 @@ class BlockTree:
         self._note_final(root)
         self.root = root
         self.best = root
+        self.finalized = root.ref
+        """The root, as a block by hash and number."""
+
+        self.version = 0
+        """Goes up with each change: what was found out about the tree holds as long as it stays."""
 
     def __contains__(self, block_hash: Hash) -> bool:
         return block_hash in self._blocks
 
     def __len__(self) -> int:
         return len(self._blocks)
-
-    @property
-    def finalized(self) -> BlockRef:
-        """The root."""
-        return self.root.ref
 
     def get(self, block_hash: Hash) -> TreeBlock | None:
         """The block of this hash, when it is the finalized one or above it."""
@@ -94,6 +94,7 @@ class BlockTree:
     def insert(self, block: TreeBlock) -> Route | None:
         """Add a block whose parent is in the tree; the route when it is the new best."""
         parent = self._blocks[block.header.parent_hash]
+        self.version += 1
         self._arrivals += 1
         block.arrival = self._arrivals
         parent.children.append(block)
@@ -108,6 +109,7 @@ class BlockTree:
         """Prefer a leaf among equals, as it was before a restart; others are not accepted."""
         block = self._blocks.get(block_hash)
         if block is not None and block.ref.number == self.best.ref.number:
+            self.version += 1
             self.best = block
 
     def is_ancestor(self, ancestor: BlockRef, descendant: BlockRef) -> bool:
@@ -195,7 +197,8 @@ class BlockTree:
         gone = {self.root.ref.hash} | {block.ref.hash for block in route[:-1]}
         pruned = tuple(h for h in self._blocks if h not in kept and h not in gone)
         self._blocks = {h: block for h, block in self._blocks.items() if h in kept}
-        self.root = new_root
+        self.root, self.finalized = new_root, new_root.ref
+        self.version += 1
         for block in route:
             self._note_final(block)
         return Finalization(route, pruned, reorg)

@@ -253,12 +253,14 @@ class Sync:
 
     def step(self) -> None:
         """Ask for what is needed and can be asked for. Called after every event."""
-        self._walk.step()
+        is_walking = self._walk.step()
         if self._wants:
             self._step_wants()
-        if not self._wants and not self._walk.is_busy:
+        is_busy = is_walking or bool(self._wants)
+        if not is_busy:
             self.gap.step()
-        self._set_timer()
+        if is_busy or self._requests.open:
+            self._set_timer(is_busy)
 
     def check_bodies(self) -> None:
         """Want the bodies of checked headers."""
@@ -337,12 +339,12 @@ class Sync:
         if want is not None and want.request_id == request.request_id:
             want.request_id = None
 
-    def _set_timer(self) -> None:
+    def _set_timer(self, is_busy: bool) -> None:
         times = [request.deadline_ms for request in self._requests.open.values()]
         hedge_ms = self._walk.wake_ms()
         if hedge_ms is not None:
             times.append(hedge_ms)
-        if self._wants or self._walk.is_busy:
+        if is_busy:
             now_ms = self._out.now_ms
             resting = (head.resting_until_ms for head in self._peers.values())
             times += [at_ms for at_ms in resting if at_ms > now_ms]

@@ -135,21 +135,29 @@ class Walk:
 
     # --- decisions
 
-    def step(self) -> None:
-        """Ask for what is needed and can be asked for."""
+    def step(self) -> bool:
+        """Ask for what is needed and can be asked for; whether there is anything to fetch."""
         target = self._target()
         if target is None:
             self._guide = None
             if not self._steps:
-                return
+                return False
         self._drop_done()
         self._ask_bodies()
         if target is not None:
             self._ask_headers(target)
+        return bool(self._steps) or self._target() is not None
 
     def _target(self) -> PeerId | None:
         """The peer to follow: still the guide, or the free one that is furthest ahead."""
         best, peers = self._tree.best.ref.number, self._requests.peers
+        if self._guide is None:
+            # Nobody is ahead of us nearly always, and this is asked after every event.
+            for each in peers.values():
+                if each.best.number > best + MAJOR_SYNC_BLOCKS:
+                    break
+            else:
+                return None
         if self._guide is not None:
             head = peers.get(self._guide.peer)
             if head is not None and head.best.number > best:
@@ -280,8 +288,3 @@ class Walk:
             if step.request_id is not None and step.asked_ms + HEDGE_MS > now_ms
         ]
         return min(hedges, default=None)
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether there is somebody to follow or something to fetch."""
-        return bool(self._steps) or self._target() is not None

@@ -59,9 +59,10 @@ class OwnVoteBook:
 
     def has(self, round_number: int, stage: int) -> bool:
         """Whether we voted, or may not vote any more because the signer refused."""
-        if (round_number, stage) in self._refused:
-            return True
-        return any(stage_of(signed.message) == stage for signed in self.of(round_number))
+        votes = self._votes.get(round_number, NO_VOTES)
+        # In the order of the stages' numbers.
+        cast = (votes.prevote, votes.precommit, votes.propose)[stage]
+        return cast is not None or (round_number, stage) in self._refused
 
     def adopt(self, mark: SignerMark) -> PutVoter | None:
         """Take the signer's votes of a round as ours, when we lack one of them."""

@@ -5,7 +5,7 @@ stage, voter); all have a valid signature, so nobody can fill the room of anothe
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from consensus.grandpa.records import PROPOSE, stage_of, target_of
 from consensus.grandpa.round import VOTES_PER_VOTER_MAX
@@ -14,23 +14,24 @@ from runtime.primitives.grandpa import SignedMessage
 from runtime.primitives.types import Hash
 
 
-@dataclass(frozen=True, slots=True)
-class HeldVote:
+class HeldVote(NamedTuple):
     """A vote with its place."""
 
     round: int
+    stage: int
+    """PREVOTE, PRECOMMIT or PROPOSE."""
+
     voter: int
+    target: BlockRef
+    """What it is for."""
+
     signed: SignedMessage
 
-    @property
-    def stage(self) -> int:
-        """PREVOTE, PRECOMMIT or PROPOSE."""
-        return stage_of(self.signed.message)
-
-    @property
-    def target(self) -> BlockRef:
-        """What it is for."""
-        return target_of(self.signed.message)
+    @staticmethod
+    def of(round_number: int, voter: int, signed: SignedMessage) -> "HeldVote":
+        """The vote that a voter of the set has signed."""
+        message = signed.message
+        return HeldVote(round_number, stage_of(message), voter, target_of(message), signed)
 
 
 class HeldVotes:
@@ -41,6 +42,9 @@ class HeldVotes:
 
     def __len__(self) -> int:
         return sum(map(len, self._votes.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self._votes)
 
     def add(self, vote: HeldVote) -> bool:
         """Hold a vote; False when it is here already or the voter has no room left."""

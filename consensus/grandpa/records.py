@@ -70,6 +70,10 @@ class VoterRecord(Struct):
     """
 
 
+_VOTES = (Prevote, Precommit, PrimaryPropose)
+_STAGES: dict[type, int] = {Prevote: PREVOTE, Precommit: PRECOMMIT, PrimaryPropose: PROPOSE}
+
+
 def own_votes_key(set_id: int, round_number: int) -> bytes:
     """Keys sort by set and round."""
     return OWN_VOTES_PREFIX + set_id.to_bytes(8, "big") + round_number.to_bytes(8, "big")
@@ -84,18 +88,12 @@ def read_own_votes_key(key: bytes) -> tuple[int, int] | None:
 
 def stage_of(message: Message) -> int:
     """PREVOTE, PRECOMMIT or PROPOSE."""
-    match message:
-        case Prevote():
-            return PREVOTE
-        case Precommit():
-            return PRECOMMIT
-        case _:
-            return PROPOSE
+    return _STAGES[message.__class__]
 
 
 def target_of(message: Message) -> BlockRef:
     """The block a vote is for."""
-    assert isinstance(message, Prevote | Precommit | PrimaryPropose), "there are no other votes"
+    assert isinstance(message, _VOTES), "there are no other votes"
     return BlockRef(message.target_hash, message.target_number)
 
 

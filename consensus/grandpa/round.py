@@ -18,7 +18,7 @@ their order. Beyond f no promise holds and `has_too_many_equivocators` is set.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from consensus.grandpa.vote_graph import PRECOMMIT, PREVOTE, BlockRef, ParentOf, VoteGraph
 from consensus.grandpa.voter_set import VoterSet
@@ -66,8 +66,7 @@ class RoundState:
         return RoundState(base, base, base, True)
 
 
-@dataclass(frozen=True, slots=True)
-class CountedVote(Generic[S]):
+class CountedVote(NamedTuple, Generic[S]):
     """A vote that the round keeps."""
 
     voter: int
@@ -148,7 +147,8 @@ class Round(Generic[S]):
     @property
     def has_too_many_equivocators(self) -> bool:
         """More than f voters broke the protocol: nothing may be concluded any more."""
-        return any(mask.bit_count() > self.voters.faults_max for mask in self._equivocated)
+        prevotes, precommits = self._equivocated
+        return max(prevotes.bit_count(), precommits.bit_count()) > self.voters.faults_max
 
     @property
     def state(self) -> RoundState:

@@ -100,6 +100,15 @@ class Voter:
         self._next_votes = HeldVotes()
         self._parked = HeldVotes()
 
+        # A step follows every event, and few events change what it looks at.
+        self._changes = 0
+        """Counts what changes our rounds."""
+
+        self._concluded_at = -1
+        """The changes of our rounds and of the tree when conclusions were drawn last."""
+
+        self._aim: tuple[int, RoundState, BlockRef | None, BlockRef] | None = None
+
     # --- start and stop
 
     def load(
@@ -185,7 +194,7 @@ class Voter:
             reason = f"vote of 0x{signed.id.hex()}, who is no voter"
             self._out.report(peer, REPUTATION_UNKNOWN_VOTER, reason)
             return
-        vote = HeldVote(number, voter, signed)
+        vote = HeldVote.of(number, voter, signed)
         if not self._is_new(vote):
             self._note_sender(peer, vote)
             return
@@ -290,6 +299,10 @@ class Voter:
 
     def _conclude(self) -> None:
         """Finalize what the votes of a round prove."""
+        changes = self._changes + self._around.view.tree.version  # either only goes up
+        if changes == self._concluded_at:
+            return
+        self._concluded_at = changes
         for round_ in (*self._completed, self._round):
             if self._is_stopped:
                 return
@@ -373,6 +386,7 @@ class Voter:
         self._completed = [*kept, completed][-ROUNDS_KEPT:]
         number = completed.number + 1
         self._round = VoteRound(number, self.authorities.voters, _base_after(completed))
+        self._changes += 1
         self._since_ms = self._out.now_ms
         self._prevoted_ms, self._heard_ms = None, None
         self._hint, self._stuck_at_ms, self._stuck_times = None, None, 0
@@ -427,10 +441,15 @@ class Voter:
         )
 
     def _prevote_target(self) -> BlockRef:
-        before, view = self._before, self._around.view
-        base = before.estimate
+        tree, before, hint = self._around.view.tree, self._before, self._hint
+        aim = self._aim
+        if aim is None or aim[0] != tree.version or aim[1] is not before or aim[2] is not hint:
+            aim = self._aim = (tree.version, before, hint, self._find_target(before, hint))
+        return aim[3]
+
+    def _find_target(self, before: RoundState, hint: BlockRef | None) -> BlockRef:
+        base, view = before.estimate, self._around.view
         assert base is not None, "a round is entered after one that is decided"
-        hint = self._hint
         if (
             hint is not None
             and hint != base
@@ -505,10 +524,15 @@ class Voter:
     def _held(self, number: int, signed: SignedMessage) -> HeldVote:
         voter = self.authorities.voters.index(signed.id)
         assert voter is not None, "our own key is in the set"
-        return HeldVote(number, voter, signed)
+        return HeldVote.of(number, voter, signed)
 
     def _round_numbered(self, number: int) -> VoteRound | None:
-        return next((r for r in (*self._completed, self._round) if r.number == number), None)
+        if number == self._round.number:
+            return self._round
+        for completed in self._completed:
+            if completed.number == number:
+                return completed
+        return None
 
     def _is_new(self, vote: HeldVote) -> bool:
         """Whether a vote is not here yet and has room, so that its signature is worth a check."""
@@ -520,7 +544,7 @@ class Voter:
             is_held = self._next_votes.has(*place, vote.target)
             return is_primary and not is_held and vote.round > self._round.number
         for held in (self._next_votes, self._parked):
-            if held.has(*place, vote.target) or held.is_full(*place):
+            if held and (held.has(*place, vote.target) or held.is_full(*place)):
                 return False
         round_ = self._round_numbered(vote.round)
         if round_ is None:
@@ -565,6 +589,7 @@ class Voter:
             self._around.view.parent_of,
             is_settled,
         )
+        self._changes += 1
         if outcome is Imported.EQUIVOCATION:
             first, second = round_.votes_of(vote.stage, vote.voter)
             self._out.alarm(

@@ -8,10 +8,11 @@ two rounds, so that a peer sends exactly what is missing.
 Leaves out: whether a signature or a justification is valid, which consensus decides.
 """
 
+import struct
 from typing import Annotated
 
 from runtime.primitives.block import Header
-from runtime.primitives.scale import U64, Enum, MaxLen, Struct, codec
+from runtime.primitives.scale import U64, Enum, MaxLen, Struct
 from runtime.primitives.types import AuthorityId, BlockNumber, Hash, Round, SetId, Signature
 
 ENGINE_ID = b"FRNK"
@@ -59,10 +60,10 @@ class SignedMessage(Struct):
 
 def vote_payload(message: Message, round_number: int, set_id: int) -> bytes:
     """What a voter signs: the vote, the round and the authority set (53 bytes)."""
-    return message.encode() + _ROUND_AND_SET.encode((round_number, set_id))
+    return message.encode() + _ROUND_AND_SET.pack(round_number, set_id)
 
 
-_ROUND_AND_SET = codec(tuple[U64, U64])
+_ROUND_AND_SET = struct.Struct("<QQ")
 
 
 # --- commits and justifications
