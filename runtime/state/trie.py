@@ -36,6 +36,8 @@ EMPTY_ROOT: Hash = blake2_256(EMPTY_NODE)
 
 _INDEX = {digit: index for index, digit in enumerate(NIBBLES)}
 
+_CHILDREN_BACKWARDS = range(15, -1, -1)
+
 _Change: TypeAlias = tuple[str, bytes | None]
 
 
@@ -134,30 +136,46 @@ class Trie:
         """Keys with `prefix`, ascending; strictly after `start` when it is given."""
         wanted = prefix.hex()
         after = start.hex() if start is not None else None
-        root = self.root_node()
+        top, depth = self._subtree(wanted)
+        if top is None:
+            return
         # Path, branch, and which of its children is meant; -1 is the node itself.
-        stack: list[tuple[str, Node, int]] = [("", root, -1)] if root is not None else []
+        stack: list[tuple[str, Node, int]] = [(wanted[:depth], top, -1)]
         while stack:
             path, node, index = stack.pop()
             if index >= 0:
                 node = self.load(node, index, path)
             path += node.partial
-            is_inside = path.startswith(wanted)
-            if not is_inside and not wanted.startswith(path):
-                continue
             if after is not None and path < after[: len(path)]:
                 continue
-            if is_inside and node.has_value and (after is None or path > after):
+            if node.has_value and (after is None or path > after):
                 yield bytes.fromhex(path)
             if node.children:
-                digits = NIBBLES if is_inside else wanted[len(path)]
                 least = ""
                 if after is not None and after.startswith(path):
                     least = after[len(path) : len(path) + 1]
-                for digit in reversed(digits):
-                    child = _INDEX[digit]
-                    if digit >= least and node.children[child]:
+                for child in _CHILDREN_BACKWARDS:
+                    digit = NIBBLES[child]
+                    if node.children[child] and digit >= least:
                         stack.append((path + digit, node, child))
+
+    def _subtree(self, wanted: str) -> tuple[Node | None, int]:
+        """The node over all keys whose path begins so, and how deep it stands; None without any."""
+        node = self.root_node()
+        depth = 0
+        while node is not None:
+            end = depth + len(node.partial)
+            if end >= len(wanted):
+                return (node if node.partial.startswith(wanted[depth:]) else None), depth
+            if not node.children or not wanted.startswith(node.partial, depth):
+                return None, depth
+            index = _INDEX[wanted[end]]
+            links = node.links
+            below = links[index] if links is not None else None
+            if below is None and node.children[index]:
+                below = self.resolve(node.children[index], wanted[: end + 1])
+            node, depth = below, end + 1
+        return None, depth
 
     def proof(self, keys: Iterable[bytes]) -> list[bytes]:
         """Encoded nodes and hashed values that prove each key's value, or that it is absent.
