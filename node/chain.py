@@ -34,6 +34,7 @@ from runtime.primitives.recovery import RecoveryLink, RecoveryProof, recovery_ke
 from runtime.primitives.scale import codec
 from runtime.primitives.types import ZERO_HASH, Hash
 from runtime.runtime import CODE_KEY, Runtime, SignatureCache, UnknownVersion
+from runtime.state.backend import Backend
 from runtime.state.overlay import Overlay
 from runtime.state.trie import TrieCommit
 
@@ -273,7 +274,7 @@ class Chain:
         """The state after the best block."""
         return self.state_at(self._best_hash)
 
-    def runtime_of(self, state: StateView) -> Runtime:
+    def runtime_of(self, state: Backend) -> Runtime:
         """The runtime under which blocks on a state run. Raises `UnknownVersion`."""
         return self.runtime.of_code(state.get(CODE_KEY))
 

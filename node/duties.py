@@ -12,13 +12,15 @@ import logging
 import random
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 from consensus import effects
-from node.chain import Chain, UnknownBlock
+from node.chain import UnknownBlock
 from node.pool import Pool, PoolError
 from node.signing.port import SessionSigner
 from node.signing.statements import VERSION_BYTES_MAX, Heartbeat
 from node.state_store import StateDiscarded
+from runtime.primitives.block import Header
 from runtime.primitives.extrinsic import UncheckedExtrinsic
 from runtime.primitives.grandpa import (
     EquivocatedVote,
@@ -31,9 +33,37 @@ from runtime.primitives.grandpa import (
 )
 from runtime.primitives.types import AccountId, Hash
 from runtime.runtime import Runtime, UnknownVersion
+from runtime.state.backend import Backend
 from runtime.state.overlay import Overlay
 
 log = logging.getLogger("duties")
+
+
+class Head(Protocol):
+    """What the duties ask of a chain; the node's and the simulator's."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime of the newest version."""
+        ...
+
+    @property
+    def genesis_hash(self) -> Hash:
+        """Hash of block 0."""
+        ...
+
+    @property
+    def finalized(self) -> Header:
+        """The last final block."""
+        ...
+
+    def best_state(self) -> Backend:
+        """The state after the best block. Raises `UnknownBlock` or `StateDiscarded`."""
+        ...
+
+    def runtime_of(self, state: Backend) -> Runtime:
+        """The runtime of blocks on a state. Raises `UnknownVersion`."""
+        ...
 
 
 class Duties:
@@ -41,7 +71,7 @@ class Duties:
 
     def __init__(
         self,
-        chain: Chain,
+        chain: Head,
         pool: Pool,
         signer: SessionSigner | None,
         sent: Callable[[Hash, bytes], None],
