@@ -7,7 +7,8 @@ from consensus.events import PeerStatus, Role, SyncBlock
 from consensus.grandpa.records import SLOT_KEY
 from runtime.primitives.block import Header
 from tests.simulation.disk import key_of
-from tests.simulation.driver import EPOCH_MS, Network, Node, make_block
+from tests.simulation.driver import Network
+from tests.simulation.node import EPOCH_MS, Node, make_block
 
 PEER = b"peer"
 

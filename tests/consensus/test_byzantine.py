@@ -32,7 +32,8 @@ from runtime.primitives.grandpa import (
 )
 from tests.consensus.test_network import assert_grows
 from tests.simulation.disk import key_of, sign
-from tests.simulation.driver import BAD_EXTRINSIC, EPOCH_MS, Network, Node, make_block, serve_blocks
+from tests.simulation.driver import Network
+from tests.simulation.node import BAD_EXTRINSIC, EPOCH_MS, Node, make_block, serve_blocks
 
 pytestmark = pytest.mark.slow
 
@@ -263,11 +264,11 @@ def test_both_blocks_of_an_equivocating_author_can_be_imported_and_finalized() -
 # --- sync
 
 
-def test_two_thousand_orphans_of_one_peer_take_little_room() -> None:
+def test_s13_ten_thousand_orphans_of_one_peer_take_little_room() -> None:
     network, node = running()
     slot = slot_now(network)
     header = Header(b"?" * 32, 50, ZERO, ZERO, Digest([]))
-    for _ in range(2_000):
+    for _ in range(10_000):
         header = make_block(header, slot, "v1")
         announce(node, header)
 
@@ -418,7 +419,7 @@ def test_a_voter_with_two_faces_does_not_stop_finality(seed: int) -> None:
     assert_grows(network)
 
 
-def test_one_key_in_both_halves_of_a_partition_finalizes_nothing_twice() -> None:
+def test_s11_one_key_in_both_halves_of_a_partition_finalizes_nothing_twice() -> None:
     network = Network()
     network.nodes["clone"] = Node(network, "clone", True, key=key_of("v3"))
     network.part("v0 v1 v3", "v2 clone")

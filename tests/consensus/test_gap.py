@@ -10,7 +10,8 @@ from consensus.requests import REPUTATION_WRONG_ANSWER
 from runtime.primitives.block import Header
 from tests.consensus.test_sync import BODY, chain, lone_node, meet
 from tests.consensus.test_walk import true_answer
-from tests.simulation.driver import Network, Node
+from tests.simulation.driver import Network
+from tests.simulation.node import Node
 
 LENGTH = 150
 

@@ -11,7 +11,8 @@ from runtime.primitives.aura import AuthoritiesChange
 from runtime.primitives.block import Consensus, Header
 from runtime.primitives.grandpa import ScheduledChange
 from tests.consensus.test_network import assert_grows
-from tests.simulation.driver import Link, Network, key_of, sign
+from tests.simulation.disk import key_of, sign
+from tests.simulation.driver import Link, Network
 
 pytestmark = pytest.mark.slow
 
@@ -29,13 +30,13 @@ def hand_over(network: Network, number: int, names: Sequence[str]) -> None:
     ]
 
 
-def plan(network: Network, count: int) -> dict[int, tuple[str, ...]]:
+def plan(network: Network, count: int, every: int = EVERY) -> dict[int, tuple[str, ...]]:
     """Handoffs in which one of five validators leaves, then comes back, then the next leaves."""
     sets: dict[int, tuple[str, ...]] = {}
     for index in range(count):
         leaving = ALL[index // 2 % len(ALL)]
         names = ALL if index % 2 else tuple(name for name in ALL if name != leaving)
-        number = FIRST + EVERY * index
+        number = FIRST + every * index
         hand_over(network, number, names)
         sets[number] = names
     return sets
@@ -89,8 +90,7 @@ def test_handoffs_survive_crashes_of_anybody_at_any_time(seed: int) -> None:
 
 
 @pytest.mark.parametrize("kept", range(3))
-def test_a_handoff_that_half_the_nodes_have_finalized_survives_a_crash_of_all(kept: int) -> None:
-    # Scenario S4.
+def test_s4_a_handoff_that_half_the_nodes_have_finalized_survives_a_crash_of_all(kept: int) -> None:
     network = Network(validators=5)
     plan(network, 2)
     network.start()

@@ -230,7 +230,7 @@ def test_a_partition_where_messages_vanish_without_a_sign_heals() -> None:
     assert_grows(network, 60)
 
 
-def test_one_who_hears_nobody_does_no_harm() -> None:
+def test_s7_one_who_hears_nobody_does_no_harm() -> None:
     network = Network().start()
     network.run(20)
     cut = [network.link(b, "v0") for b in ("v1", "v2", "v3")]
@@ -367,7 +367,7 @@ def test_a_clock_that_is_half_a_slot_off_does_not_author() -> None:
 
 
 @pytest.mark.parametrize("names", ["v3", "v2 v3"])
-def test_a_database_of_last_week_votes_no_more_in_this_set(names: str) -> None:
+def test_s10_a_database_of_last_week_votes_no_more_in_this_set(names: str) -> None:
     network = Network().start()
     network.run(20)
     old = {name: network[name].disk.durable.copy() for name in names.split()}
@@ -427,7 +427,7 @@ def test_finality_survives_a_long_chain_of_accidents(seed: int) -> None:
     assert_grows(network, 90)
 
 
-def test_a_branch_that_was_withheld_is_released_too_late() -> None:
+def test_s9_a_branch_that_was_withheld_is_released_too_late() -> None:
     network = Network().start()
     network.run(20)
     # v3 keeps its blocks to itself.

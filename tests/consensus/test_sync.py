@@ -11,7 +11,8 @@ from consensus.sync import HEDGE_MS, WANT_LIFE_MS, WANTS_MAX
 from runtime.primitives.block import Header
 from runtime.primitives.grandpa import CommitMessage
 from runtime.primitives.types import Hash
-from tests.simulation.driver import EPOCH_MS, Network, Node, make_block
+from tests.simulation.driver import Network
+from tests.simulation.node import EPOCH_MS, Node, make_block
 
 BODY = (b"body",)
 

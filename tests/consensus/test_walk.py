@@ -19,7 +19,8 @@ from consensus.walk import (
 )
 from runtime.primitives.block import Header
 from tests.consensus.test_sync import BODY, chain, lone_node, meet
-from tests.simulation.driver import Network, Node
+from tests.simulation.driver import Network
+from tests.simulation.node import Node
 
 Answer = Callable[[RequestBlocks], list[SyncBlock]]
 

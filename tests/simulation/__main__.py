@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from tests.simulation.soak import soak, summary
+from tests.simulation.report import has_failed, summary
+from tests.simulation.soak import soak
 
 
 def main() -> int:
@@ -18,7 +19,7 @@ def main() -> int:
     seeds = range(options.first, options.first + options.seeds)
     results = soak(seeds, options.jobs, tuple(options.validators), options.seconds)
     print(summary(results))
-    return 1 if any(result.error for result in results) else 0
+    return 1 if has_failed(results) else 0
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ from runtime.primitives.grandpa import (
 from runtime.primitives.types import Hash
 
 if TYPE_CHECKING:
-    from tests.simulation.world import SimNode, SimWorld
+    from tests.simulation.sim_node import SimNode
+    from tests.simulation.world import SimWorld
 
 PAUSE_MS = (500, 5_000)  # between two lies that answer nothing
 WITHHELD_MS = (2_000, 20_000)
@@ -74,6 +75,7 @@ class Adversary:
             yield from self._announces(to, message, is_odd)
         elif isinstance(message, Vote) and message.message.id in self._node.vote_keys:
             if "withholder" in self._lies and not self._is_favourite(to):
+                self._world.reached["withheld vote"] += 1
                 return
             other = self._other_vote(message) if "double voter" in self._lies and is_odd else None
             yield other or message
@@ -113,6 +115,7 @@ class Adversary:
         if "withholder" not in self._lies:
             yield announce
             return
+        self._world.reached["withheld block"] += 1
         delay_ms = self._world.rng.randint(*WITHHELD_MS)
         self._world.deliver(self._node, to, announce, delay_ms)
 
@@ -188,10 +191,8 @@ class Adversary:
         if world.has_healed or world.rng.random() < 0.8:
             return
         world.kill(node.name, kept=world.rng.randrange(3))
-        for store in (node.disk.now, node.disk.durable):
-            store.voter.clear()
-        node.signer.marks.clear()
-        node.signer.payloads.clear()
+        node.forget_votes()
+        world.reached["forgotten votes"] += 1
         world.at(1_000, lambda: world.start_stopped([node.name]))
 
     # --- finality

@@ -56,6 +56,8 @@ class KeyRing(Protocol):
     """Keys by the names of nodes, and how they sign."""
 
     verifier: SignatureVerifier
+    is_repeatable: bool
+    """Whether a payload always gets the same signature."""
 
     def seal_key(self, name: str) -> bytes: ...
     def vote_key(self, name: str) -> bytes: ...
@@ -64,6 +66,8 @@ class KeyRing(Protocol):
 
 class CheapKeys:
     """The same key for seals and votes; a signature is a hash."""
+
+    is_repeatable = True
 
     def __init__(self, root_of: Callable[[Sequence[bytes]], Hash] | None = None) -> None:
         self.verifier: SignatureVerifier = CheapSignatures(root_of)
@@ -99,6 +103,8 @@ class RememberedChecks:
 
 class RealKeys:
     """sr25519 for seals, ed25519 for votes. With `is_shared` equal checks are done once."""
+
+    is_repeatable = False
 
     def __init__(self, is_shared: bool = False) -> None:
         self.verifier: SignatureVerifier = RememberedChecks() if is_shared else NativeChecks()
@@ -226,17 +232,21 @@ class SimDisk:
             self.now.apply(operation)
         self._unsynced.append(batch)
 
-    def sync(self) -> None:
-        for batch in self._unsynced:
+    def sync(self, but: int = 0) -> None:
+        """All that was written is on disk, but for the last so many batches."""
+        count = len(self._unsynced) - but
+        for batch in self._unsynced[:count]:
             for operation in batch.operations:
                 self.durable.apply(operation)
-        self._unsynced = []
+        self._unsynced = self._unsynced[count:]
 
-    def crash(self, kept: int = 0) -> None:
-        """Lose what was not synced, but for the first `kept` batches."""
+    def crash(self, kept: int = 0) -> int:
+        """Lose what was not synced, but for the first `kept` batches; how many are lost."""
+        lost = len(self._unsynced[kept:])
         self._unsynced = self._unsynced[:kept]
         self.sync()
         self.now = self.durable.copy()
+        return lost
 
 
 @dataclass
@@ -251,12 +261,20 @@ class SimSigner:
     )
     """Of the mark's round: by key and stage, payload and signature."""
 
+    seals: dict[bytes, tuple[int, bytes]] = field(default_factory=dict[bytes, tuple[int, bytes]])
+    """By key, the highest slot that was sealed and what was signed for it."""
+
     refused: int = 0
 
     def sign(self, request: effects.Sign) -> events.Signed:
         assert request.public in self.keys
         signature = self.ring.sign(request.kind, request.public, request.payload)
         if request.kind is SignKind.SEAL:
+            slot, payload = self.seals.get(request.public, (-1, b""))
+            is_again = request.slot == slot and request.payload == payload
+            if request.slot <= slot and not is_again:
+                return events.Signed(request.request_id, None, "below the last sealed slot")
+            self.seals[request.public] = (request.slot, request.payload)
             return events.Signed(request.request_id, signature)
         mark = self.marks.get(request.public)
         place = (request.set_id, request.round)

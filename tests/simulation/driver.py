@@ -1,372 +1,25 @@
 """A network of cores in virtual time: one heap, one seed, one thread.
 
-Each node has a core, a disk and a signer (`disk.py`), and links with latency, loss and partitions.
-Blocks are executed by looking whether they contain `BAD_EXTRINSIC`. After each step the network
-checks itself: no two nodes finalize different blocks of one height, nobody casts two votes of one
-stage, no vote is sent that is not on disk.
+Links have latency, loss and partitions. After each step the network checks itself: no two nodes
+finalize different blocks of one height.
 """
 
 import heapq
 import random
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
-from consensus import aura, effects, events
-from consensus.core import Core
-from consensus.effects import Effect
-from consensus.events import Event, PeerStatus, Role, TimerName, Verdict
-from consensus.grandpa.records import ROUNDS_KEY, OwnVotes, VoterRecord, own_votes_key, stage_of
-from consensus.grandpa.vote_graph import BlockRef
-from consensus.ports import ConsensusConfig, LoadedState
-from runtime.primitives.block import Digest, DigestItem, Header
-from runtime.primitives.grandpa import SignedMessage, Vote
-from runtime.primitives.recovery import RecoveryProof
+from consensus import effects, events
+from runtime.primitives.aura import ENGINE_ID as AURA_ENGINE
+from runtime.primitives.aura import AuthoritiesChange
+from runtime.primitives.block import Consensus, DigestItem, Header
+from runtime.primitives.grandpa import ScheduledChange
+from runtime.primitives.hashing import blake2_256
 from runtime.primitives.types import Hash
-from tests.simulation.disk import (
-    CheapKeys,
-    KeyRing,
-    SimDisk,
-    SimSigner,
-    Store,
-    body_root,
-    key_of,
-    sign,
-)
-
-EPOCH_MS = 1_700_000_000_000 // 6_000 * 6_000
-BAD_EXTRINSIC = b"bad"
-ZERO = bytes(32)
-SYNC_MS, EXECUTE_MS, BUILD_MS = 3, 8, 15
-STALL_SLOTS = 7  # half a session of the runtime of tests
-
-
-def genesis_header() -> Header:
-    return Header(ZERO, 0, ZERO, ZERO, Digest([]))
-
-
-def make_block(
-    parent: Header, slot: int, author: str, extrinsics: tuple[bytes, ...] = ()
-) -> Header:
-    """A sealed block, as `author` makes it."""
-    number = parent.number + 1
-    root = body_root(extrinsics)
-    unsealed = Header(parent.hash(), number, ZERO, root, aura.pre_digest(slot))
-    return aura.sealed(unsealed, sign(key_of(author), aura.pre_hash(unsealed)))
-
-
-# --- a node
-
-
-class Reader:
-    """`ChainReader` of a disk."""
-
-    def __init__(self, disk: SimDisk) -> None:
-        self._disk = disk
-
-    def header(self, block_hash: Hash) -> Header | None:
-        return self._disk.now.headers.get(block_hash)
-
-    def finalized_hash(self, number: int) -> Hash | None:
-        return self._disk.now.finals.get(number)
-
-    def override_fault(self, proof: RecoveryProof) -> str | None:
-        return None
-
-
-class Node:
-    """One core and what carries out its effects."""
-
-    def __init__(self, network: "Network", name: str, is_authority: bool, key: bytes = b"") -> None:
-        self.network = network
-        self.name = name
-        self.id = name.encode()
-        self.is_authority = is_authority
-        self.key = key or network.ring.seal_key(name)
-        self.vote_key = key or network.ring.vote_key(name)
-        self.more_keys: tuple[tuple[bytes, bytes], ...] = ()
-        """Further pairs of a seal key and a vote key that the signer holds."""
-
-        self.is_honest = not key
-        self.has_lost_disk = False
-        self.disk = SimDisk(network.genesis)
-        self.signer = SimSigner(frozenset({self.key, self.vote_key}), network.ring)
-        self.is_signer_away = False
-        """The signer is a process of its own, and not there."""
-
-        self.answers_lost = 0
-        """How many of the next requests the signer carries out, and dies before it answers."""
-
-        self._rings: tuple[list[bytes], list[bytes]] = ([], [])
-        self.sync_ms = SYNC_MS
-        self._synced_at_ms = 0
-        self.clock_offset_ms = 0
-        self.is_forced = False
-        self.frozen_set = -1
-        self.checkpoint: BlockRef | None = None
-        self.core: Core | None = None
-        self.run = 0
-        self.peers: set[str] = set()
-        self.alarms: list[effects.Alarm] = []
-        self.offences: list[effects.Offence] = []
-        self.reports: list[effects.Report] = []
-        self.halts: list[effects.Halt] = []
-        self.events_handled = 0
-        self.requests: list[effects.RequestBlocks] = []
-        self.builds: list[effects.Build] = []
-        self.executed: list[Hash] = []
-        self.verdicts: dict[Hash, list[Verdict]] = {}
-        """What executions of a block say before the usual, in this order."""
-
-        self.build_delay_ms = BUILD_MS
-        self._timers: dict[TimerName, int] = {}
-
-    @property
-    def live(self) -> Core:
-        """The core of a running node."""
-        assert self.core is not None, f"{self.name} does not run"
-        return self.core
-
-    @property
-    def finalized(self) -> int:
-        """Number of the last finalized block, in memory when it runs, else on disk."""
-        if self.core is not None:
-            return self.core.status.finalized.number
-        return self.disk.durable.headers[self.disk.durable.finalized].number
-
-    @property
-    def best(self) -> int:
-        return self.live.status.best.number
-
-    def start(self) -> None:
-        network, store = self.network, self.disk.now
-        self._rings = ([], [])
-        if not self.is_signer_away:
-            self._learn_keys()
-        config = ConsensusConfig(
-            genesis_hash=network.genesis.hash(),
-            slot_duration_ms=network.slot_ms,
-            gossip_duration_ms=network.slot_ms // 6,
-            aura_keys=self._rings[0],
-            grandpa_keys=self._rings[1],
-            may_get_keys=self.is_authority and self.is_signer_away,
-            is_authoring_forced=self.is_forced,
-            checkpoint=self.checkpoint,
-            stall_slots=STALL_SLOTS,
-            frozen_set=self.frozen_set,
-        )
-        self.core = Core(config, self.reader(), network.ring.verifier)
-        self.run += 1
-        self._timers = {}
-        self._synced_at_ms = network.now_ms
-        finalized = store.headers[store.finalized]
-        authors, voters, set_id = network.authorities_after(store)
-        unfinalized = [h for h in store.headers.values() if h.number > finalized.number]
-        override = store.override
-        if override is not None:
-            set_id = override.set_id
-            voters = tuple(keys.grandpa for _, keys in override.validators)
-        state = LoadedState(
-            finalized=finalized,
-            aura_authorities=authors,
-            grandpa_authorities=voters,
-            set_id=set_id,
-            unfinalized=tuple(sorted(unfinalized, key=lambda h: h.number)),
-            best_hash=store.best,
-            voter=dict(store.voter),
-            justification=store.justification,
-            gap=store.gap,
-            signer_marks=() if self.is_signer_away else tuple(self.signer.marks.values()),
-            is_signer_away=self.is_signer_away,
-            recovery=store.recovery.encode() if store.recovery and override else None,
-        )
-        self._perform(self.core.start(network.now_ms, self.wall_ms(), state))
-
-    def reader(self) -> Reader:
-        """What the core reads."""
-        return Reader(self.disk)
-
-    @property
-    def seal_keys(self) -> tuple[bytes, ...]:
-        return (self.key, *(seal for seal, _ in self.more_keys))
-
-    @property
-    def vote_keys(self) -> tuple[bytes, ...]:
-        return (self.vote_key, *(vote for _, vote in self.more_keys))
-
-    @property
-    def is_running(self) -> bool:
-        return self.core is not None
-
-    def wall_ms(self) -> int:
-        return EPOCH_MS + self.network.now_ms + self.clock_offset_ms
-
-    def handle(self, event: Event) -> None:
-        if self.core is None or self.halts:
-            return
-        if isinstance(event, events.Committed):
-            self.disk.sync()
-        self.events_handled += 1
-        self._perform(self.core.handle(self.network.now_ms, self.wall_ms(), event))
-
-    def status(self) -> PeerStatus:
-        status = self.live.status
-        return PeerStatus(
-            Role.AUTHORITY if self.is_authority else Role.FULL,
-            status.best.hash,
-            status.best.number,
-            status.finalized.hash,
-            status.finalized.number,
-            self.wall_ms(),
-        )
-
-    def _later(self, delay_ms: int, event: Event) -> None:
-        run = self.run
-        self.network.at(delay_ms, lambda: self.handle(event) if self.run == run else None)
-
-    def _perform(self, wanted: Iterable[Effect]) -> None:
-        network = self.network
-        for effect in wanted:
-            match effect:
-                case effects.Send():
-                    self._check_send(effect)
-                    for peer in effect.peers:
-                        network.send(self, peer.decode(), effect.message)
-                case effects.Persist():
-                    self.disk.write(effect)
-                    if effect.is_synced:
-                        self._sync_later(effect)
-                case effects.Sign():
-                    self._later(0, self._sign(effect))
-                case effects.SetTimer():
-                    self._set_timer(effect)
-                case effects.Execute():
-                    assert effect.header.parent_hash in self.disk.now.headers, "no parent"
-                    self.executed.append(effect.block_hash)
-                    self._later(EXECUTE_MS, self.execute(effect))
-                case effects.Build():
-                    self._build(effect)
-                case effects.RequestBlocks():
-                    self.requests.append(effect)
-                    network.request(self, effect)
-                case effects.Report():
-                    self.reports.append(effect)
-                case effects.NotifyFinalized():
-                    network.check_finalized(self, effect)
-                case effects.Alarm():
-                    self.alarms.append(effect)
-                case effects.AuthorEquivocated() | effects.VoterEquivocated():
-                    self.offences.append(effect)
-                case effects.Halt():
-                    self.halts.append(effect)
-                case effects.NotifyBest():
-                    self.best_changed(effect)
-                case effects.NotifyImported():
-                    pass
-
-    def lose_signer(self) -> None:
-        """The signer's process is gone."""
-        self.is_signer_away = True
-        if self.is_running:
-            self.handle(events.SignerLost("gone"))
-
-    def reach_signer(self) -> None:
-        """The signer is there, or again."""
-        self.is_signer_away = False
-        if self.is_running:
-            self._learn_keys()
-            self._later(0, events.SignerReached(tuple(self.signer.marks.values())))
-
-    def _learn_keys(self) -> None:
-        if self.is_authority:
-            self._rings[0][:], self._rings[1][:] = self.seal_keys, self.vote_keys
-
-    def _sign(self, request: effects.Sign) -> events.Signed:
-        if not self.is_signer_away:
-            answer = self.signer.sign(request)
-            if self.answers_lost == 0:
-                return answer
-            self.answers_lost -= 1
-            self._later(0, events.SignerLost("died"))
-            self.is_signer_away = True
-        return events.Signed(request.request_id, None, "away", is_lost=True)
-
-    def execute(self, effect: effects.Execute) -> events.Executed:
-        """How the execution of a block ends."""
-        is_bad = BAD_EXTRINSIC in effect.extrinsics
-        verdict = Verdict.INVALID if is_bad else Verdict.VALID
-        if first := self.verdicts.get(effect.block_hash):
-            verdict = first.pop(0)
-        return events.Executed(effect.block_hash, verdict)
-
-    def build(self, build: effects.Build) -> events.Built:
-        """An unsealed block."""
-        extrinsics = (build.slot.to_bytes(8, "little"),)
-        root = body_root(extrinsics)
-        logs = [*build.digest.logs, *self.network.deposits.get(build.number, ())]
-        header = Header(build.parent_hash, build.number, ZERO, root, Digest(logs))
-        return events.Built(build.slot, build.parent_hash, header, extrinsics)
-
-    def best_changed(self, effect: effects.NotifyBest) -> None:
-        """The best block is another one."""
-
-    def serve(self, request: effects.RequestBlocks) -> Iterable[events.SyncBlock]:
-        """What it answers to a peer."""
-        return serve_blocks(self.disk.now, request)
-
-    def _build(self, build: effects.Build) -> None:
-        self.builds.append(build)
-        assert build.parent_hash in self.disk.now.headers
-        assert build.timestamp_ms // self.network.slot_ms == build.slot
-        self._later(self.build_delay_ms, self.build(build))
-
-    def _sync_later(self, batch: effects.Persist) -> None:
-        """Batches are on disk in the order in which they were written."""
-        at_ms = max(self.network.now_ms + self.sync_ms, self._synced_at_ms)
-        self._synced_at_ms = at_ms
-        entropy = self.network.rng.getrandbits(64)
-        self._later(at_ms - self.network.now_ms, events.Committed(batch.batch_id, entropy))
-
-    def _set_timer(self, effect: effects.SetTimer) -> None:
-        self._timers[effect.name] = effect.at_ms
-        run = self.run
-
-        def fire() -> None:
-            if self.run == run and self._timers.get(effect.name) == effect.at_ms:
-                del self._timers[effect.name]
-                self.handle(events.Timer(effect.name))
-
-        self.network.at(max(0, effect.at_ms - self.network.now_ms), fire)
-
-    def _check_send(self, effect: effects.Send) -> None:
-        """Persist before send, and never two votes of one stage."""
-        vote = effect.message
-        if (
-            not isinstance(vote, Vote)
-            or vote.message.id not in self.vote_keys
-            or not self.is_honest
-        ):
-            return
-        place = (vote.message.id, vote.set_id, vote.round, stage_of(vote.message.message))
-        was_cast = place in self.network.votes
-        cast = self.network.votes.setdefault(place, vote.message.message)
-        assert cast == vote.message.message, f"{self.name} votes twice in {place[1:]}"
-        if was_cast and self.has_lost_disk:
-            return  # it passes on what it had from its peers: its own vote of before
-        voter = self.disk.durable.voter
-        stored: list[SignedMessage | None] = []
-        if own := voter.get(own_votes_key(vote.set_id, vote.round)):
-            votes = OwnVotes.decode(own)
-            stored += [votes.propose, votes.prevote, votes.precommit]
-        if rounds := voter.get(ROUNDS_KEY):
-            for record in VoterRecord.decode(rounds).completed:
-                stored += [*record.prevotes, *record.precommits]
-        mark = self.signer.marks.get(vote.message.id)
-        assert mark is not None
-        assert vote.message in stored, f"{self.name} sends a vote that is not on disk"
-
-
-# --- the network
+from tests.simulation.disk import CheapKeys, KeyRing, Store
+from tests.simulation.node import Node, genesis_header
 
 
 @dataclass
@@ -380,6 +33,10 @@ class Link:
     is_ordered: bool = True
     is_cut: bool = False
     last_ms: int = 0
+    """When the last message arrives that keeps its place."""
+
+    newest_ms: int = 0
+    """When the latest of all arrives."""
 
 
 class Network:
@@ -402,13 +59,21 @@ class Network:
         self.authorities = tuple(self.ring.seal_key(name) for name in voters)
         self.voters = tuple(self.ring.vote_key(name) for name in voters)
         self.genesis = self.make_genesis(voters)
-        self.nodes = {name: self.make_node(name, True) for name in voters}
+        self.trace = 0
+        """Of all events that were handled: when, by whom, of which class."""
+
+        self.nodes: dict[str, Node] = {}
+        for name in voters:
+            self.nodes[name] = self.make_node(name, True)
         for i in range(full):
             self.nodes[f"f{i}"] = self.make_node(f"f{i}", False)
         self.links: dict[tuple[str, str], Link] = {}
         self.finals: dict[int, Hash] = {0: self.genesis.hash()}
         self.votes: dict[tuple[bytes, int, int, int], object] = {}
         self.sent: dict[str, int] = {}
+        self.reached: Counter[str] = Counter()
+        """What has happened, by the names of `coverage`."""
+
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._order = count()
         self.deposits: dict[int, list[DigestItem]] = {}
@@ -468,7 +133,8 @@ class Network:
                 self.disconnect(name, peer)
             node.core = None
             node.run += 1
-            node.disk.crash(kept)
+            if node.crash(kept):
+                self.reached["some batches lost" if kept else "lost batches"] += 1
 
     def connect(self, a: str, b: str) -> None:
         left, right = self.nodes[a], self.nodes[b]
@@ -494,6 +160,7 @@ class Network:
             for b in sorted(self.nodes[a].peers):
                 if self.is_parted(a, b):
                     self.disconnect(a, b)
+                    self.reached["broken connection"] += 1
 
     def heal(self) -> None:
         self.is_parted = lambda a, b: False
@@ -505,19 +172,33 @@ class Network:
         """Authors, voters and the set id in the state after the finalized block."""
         authors, voters, set_id = self.authorities, self.voters, 0
         for number in sorted(self.deposits):
-            final = store.finals.get(number)
-            if final is None:
-                continue
-            digest = aura.read_header(store.headers[final])
-            if digest.authorities_change is not None:
-                authors = digest.authorities_change
-            if digest.scheduled_change is not None:
-                voters, set_id = digest.scheduled_change, set_id + 1
+            if number > store.headers[store.finalized].number:
+                break
+            for item in self.deposits[number]:
+                if not isinstance(item, Consensus):
+                    continue
+                if item.engine == AURA_ENGINE:
+                    authors = tuple(AuthoritiesChange.decode(item.data).authorities)
+                else:
+                    next_set = ScheduledChange.decode(item.data).next_authorities
+                    voters, set_id = tuple(key for key, _ in next_set), set_id + 1
         return authors, voters, set_id
 
     @property
     def running(self) -> list[Node]:
         return [node for node in self.nodes.values() if node.is_running]
+
+    def fingerprint(self) -> str:
+        """Of all that happened: two runs that agree in it did the same in the same order.
+
+        Seals that are not repeatable make the hashes of blocks others in each run.
+        """
+        told: list[object] = [self.trace, self.rng.getstate()[1]]
+        told += [(node.name, node.finalized) for node in self.nodes.values()]
+        if self.ring.is_repeatable:
+            told += sorted(self.finals.items())
+            told += sorted((place, repr(vote)) for place, vote in self.votes.items())
+        return blake2_256(repr(told).encode()).hex()[:16]
 
     def lag(self) -> int:
         """Blocks between the highest best and the lowest finalized block of running nodes."""
@@ -526,21 +207,36 @@ class Network:
     # --- messages
 
     def link(self, a: str, b: str) -> Link:
-        return self.links.setdefault((a, b), Link())
+        link = self.links.get((a, b))
+        if link is None:
+            link = self.links[a, b] = Link()
+        return link
 
     def arrival_ms(self, a: str, b: str) -> int | None:
         """The delay of a message now, or None when it is lost."""
         link = self.link(a, b)
-        if link.is_cut or self.rng.randrange(100) < link.loss_percent:
+        if link.is_cut:
+            self.reached["swallowed message"] += 1
+            return None
+        if self.rng.randrange(100) < link.loss_percent:
+            self.reached["lost message"] += 1
             return None
         at_ms = self.now_ms + self.rng.randint(*link.latency_ms)
         if link.is_ordered:
             at_ms = link.last_ms = max(at_ms, link.last_ms)
+        elif at_ms < link.newest_ms:
+            self.reached["overtaken message"] += 1
+        link.newest_ms = max(at_ms, link.newest_ms)
+        if at_ms - self.now_ms > 1_000:
+            self.reached["slow message"] += 1
         return at_ms - self.now_ms
 
     def send(self, sender: Node, to: str, message: object) -> None:
-        self.sent[type(message).__name__] = self.sent.get(type(message).__name__, 0) + 1
-        if to not in sender.peers or any(f(sender.name, to, message) for f in self.filters):
+        name = message.__class__.__name__
+        self.sent[name] = self.sent.get(name, 0) + 1
+        if to not in sender.peers:
+            return
+        if self.filters and any(f(sender.name, to, message) for f in self.filters):
             return
         delay_ms = self.arrival_ms(sender.name, to)
         if delay_ms is not None:
@@ -549,10 +245,11 @@ class Network:
     def deliver(self, sender: Node, to: str, message: object, delay_ms: int) -> None:
         """Hand a message over after a while, if both are still connected then."""
         receiver = self.nodes[to]
-        runs = (sender.run, receiver.run)
+        sender_run, receiver_run = sender.run, receiver.run
 
         def arrive() -> None:
-            if runs == (sender.run, receiver.run) and to in sender.peers:
+            is_same = sender_run == sender.run and receiver_run == receiver.run
+            if is_same and to in sender.peers:
                 self.hand_over(sender, receiver, message)
 
         self.at(delay_ms, arrive)
@@ -605,23 +302,3 @@ class Network:
             known = self.finals.setdefault(number, block_hash)
             assert known == block_hash, f"two final blocks at {number}, the second at {node.name}"
             number += 1
-
-
-def serve_blocks(store: Store, request: effects.RequestBlocks) -> Iterable[events.SyncBlock]:
-    """What a node answers from its disk."""
-    start = (
-        request.start if isinstance(request.start, bytes) else store.canonical.get(request.start)
-    )
-    for _ in range(request.blocks_max):
-        header = store.headers.get(start) if start is not None else None
-        if start is None or header is None:
-            return
-        justification = store.kept.get(start)
-        if start == store.finalized:
-            justification = store.justification
-        body = store.bodies[start] if request.with_bodies else None
-        yield events.SyncBlock(header, body, justification)
-        if request.is_ascending:
-            start = store.canonical.get(header.number + 1)
-        else:
-            start = header.parent_hash if header.number > 0 else None

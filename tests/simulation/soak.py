@@ -1,79 +1,28 @@
 """Runs many seeds, remembers which were run, shrinks what fails and keeps it.
 
-`python -m tests.simulation --seeds N` goes on where it was interrupted: results are kept by a
-fingerprint of the sources they depend on, so a change of those begins anew. A seed that fails is
-run again without one class of faults after the other, then without single faults; what is left is
-printed, and written into `regressions.json`, which the tests run.
+`python -m tests.simulation --seeds N` goes on where it was interrupted, however that happened:
+results are kept by a fingerprint of the sources they depend on (`sources.py`), so a change of those
+begins anew. Some seeds are run twice and have to do the same. A seed that fails is run again
+without one class of faults after the other, then without single faults; what is left is printed,
+and written into `regressions.json`, which the tests run.
 """
 
-import hashlib
 import json
-import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from tests.simulation.plan import Fault, Plan, draw_plan
-from tests.simulation.world import SimWorld
+from tests.simulation.runs import Job, Result, run_plan, run_seed
+from tests.simulation.sources import ROOT, fingerprint
+from tests.simulation.workers import run_jobs
 
-ROOT = Path(__file__).parent.parent.parent
-SOURCES = ("consensus", "runtime", "node/pool.py", "tests/simulation", "tests/support")
 RESULTS = ROOT / ".cache" / "soak-consensus"
 REGRESSIONS = Path(__file__).parent / "regressions.json"
 SHRINK_RUNS_MAX = 60  # some minutes at most
-
-
-@dataclass(frozen=True)
-class Result:
-    """How the run of one seed ended."""
-
-    seed: int
-    validators: int
-    seconds: int
-    error: str
-    """Empty when all invariants held."""
-
-    restarts: int = 0
-    finalized: int = 0
-    handoffs: int = 0
-    events: int = 0
-    blocks: int = 0
-    resumed_ms: int = 0
-    messages_max: int = 0
-    bytes_max: int = 0
-    classes: tuple[str, ...] = ()
-    is_executed_by_all: bool = False
-
-
-def run_plan(plan: Plan) -> Result:
-    """Run a plan to its end."""
-    world = SimWorld(plan)
-    error = ""
-    try:
-        world.run_all()
-    except Exception as failure:  # whatever breaks, a bug of the simulator included
-        error = f"{type(failure).__name__}: {failure}"
-    running = [node for node in world.honest if node.is_running]
-    ledgers = {id(node.ledger): node.ledger for node in world.sims.values()}
-    return Result(
-        plan.seed,
-        plan.validators,
-        plan.seconds,
-        error,
-        sum(node.restarts for node in world.sims.values()),
-        min((node.finalized for node in running), default=0),
-        max((node.live.status.set_id for node in running), default=0),
-        sum(node.events_handled for node in world.sims.values()),
-        sum(ledger.blocks_executed for ledger in ledgers.values()),
-        world.resumed_after_ms,
-        max(world.traffic.values(), default=0),
-        max(world.octets.values(), default=0),
-        plan.classes,
-        plan.is_executed_by_all,
-    )
 
 
 def shrink(plan: Plan, fails: Callable[[Plan], bool]) -> Plan:
@@ -123,83 +72,59 @@ def keep(found: str, plan: Plan) -> None:
     REGRESSIONS.write_text(json.dumps(entries, indent=1) + "\n")
 
 
-def fingerprint() -> str:
-    """Changes with any source that decides what a seed does."""
-    digest = hashlib.blake2b(digest_size=6)
-    for source in SOURCES:
-        path = ROOT / source
-        files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-        for file in files:
-            digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
-
-
-def run_seed(job: tuple[int, int, int]) -> Result:
-    """Run one seed in a worker."""
-    return run_plan(draw_plan(*job))
-
-
 def soak(seeds: range, jobs: int, validators: tuple[int, ...], seconds: int) -> list[Result]:
     """Run what has not been run, print what fails, and return all results."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{fingerprint()}.jsonl"
-    results = [_result(line) for line in path.read_text().splitlines()] if path.exists() else []
-    done = {(r.seed, r.validators, r.seconds) for r in results}
+    done = read_results(path)
     wanted = [(seed, n, seconds) for seed in seeds for n in validators]
     left = [job for job in wanted if job not in done]
     print(f"{len(wanted)} runs of {seconds} virtual seconds, {len(left)} left; {path}", flush=True)
     began = time.monotonic()
     with path.open("a") as log:
-        for count, result in enumerate(_run(left, jobs), start=1):
-            results.append(result)
-            log.write(json.dumps(asdict(result)) + "\n")
-            log.flush()
+        for count, (job, found) in enumerate(run_jobs(run_seed, left, jobs), start=1):
+            result = found or Result(*job, "its process died")
+            done[job] = result
+            if found is not None:
+                log.write(json.dumps(asdict(result)) + "\n")
+                log.flush()
             if result.error:
                 _tell_failure(result)
             elif count % 20 == 0:
                 pace = (time.monotonic() - began) / count
-                print(f"{count} of {len(left)}, {pace:.1f} s each", flush=True)
-    return [r for r in results if (r.seed, r.validators, r.seconds) in set(wanted)]
+                rest = pace * (len(left) - count) / 60
+                print(f"{count} of {len(left)}, {pace:.1f} s each, {rest:.0f} min left", flush=True)
+    return [done[job] for job in wanted]
 
 
-def _run(left: list[tuple[int, int, int]], jobs: int) -> Iterator[Result]:
-    if jobs == 1:
-        yield from map(run_seed, left)
-        return
-    with multiprocessing.get_context("fork").Pool(jobs) as pool:
-        yield from pool.imap_unordered(run_seed, left)
+def read_results(path: Path) -> dict[Job, Result]:
+    """What earlier soaks have written. A line that a kill cut short is dropped for good."""
+    found: dict[Job, Result] = {}
+    if not path.exists():
+        return found
+    whole: list[str] = []
+    lines = path.read_text().splitlines()
+    for line in lines:
+        try:
+            data = json.loads(line)
+        except ValueError:
+            continue
+        data["classes"] = tuple(data["classes"])
+        result = Result(**data)
+        found[result.job] = result
+        whole.append(line)
+    if whole != lines:
+        rest = path.with_suffix(".new")
+        rest.write_text("".join(line + "\n" for line in whole))
+        rest.replace(path)
+    return found
 
 
 def _tell_failure(result: Result) -> None:
-    plan = draw_plan(result.seed, result.validators, result.seconds)
+    plan = draw_plan(*result.job)
     print(f"\nFAILED seed {result.seed} with {result.validators}: {result.error}", flush=True)
-    if os.environ.get("SHRINK", "1") == "1":
+    if os.environ.get("SHRINK", "1") == "1" and run_plan(plan).error:
         plan = shrink(plan, lambda smaller: bool(run_plan(smaller).error))
         error = run_plan(plan).error
         print(f"The least that fails: {error}\n{plan}\n", flush=True)
         keep(error, plan)
-
-
-def _result(line: str) -> Result:
-    data = json.loads(line)
-    data["classes"] = tuple(data["classes"])
-    return Result(**data)
-
-
-def summary(results: list[Result]) -> str:
-    """Figures of many runs."""
-    bad = [f"{r.seed} (n={r.validators})" for r in results if r.error]
-    hours = sum(r.seconds for r in results) // 36
-    lines = [
-        f"runs {len(results)}, simulated hours {hours // 100}.{hours % 100:02}, "
-        f"restarts {sum(r.restarts for r in results)}, events {sum(r.events for r in results)}, "
-        f"handoffs {sum(r.handoffs for r in results)}",
-        f"executed by every node with real signatures: "
-        f"{sum(r.is_executed_by_all for r in results)} runs",
-        f"resumed after healing, worst: {max((r.resumed_ms for r in results), default=0)} ms; "
-        f"traffic to one peer in a second, worst: "
-        f"{max((r.messages_max for r in results), default=0)} messages, "
-        f"{max((r.bytes_max for r in results), default=0)} bytes",
-        f"violations {len(bad)}{': seeds ' + ', '.join(bad) if bad else ''}",
-    ]
-    return "\n".join(lines)

@@ -14,10 +14,11 @@ from node.override_file import sign_override
 from runtime.primitives.grandpa import CommitMessage, NeighbourV2, Precommit, Vote
 from runtime.primitives.recovery import Block, Override, RecoveryProof
 from runtime.primitives.session import SessionKeys
-from tests.simulation.driver import EPOCH_MS
 from tests.simulation.ledger import account_of
+from tests.simulation.node import EPOCH_MS
 from tests.simulation.plan import Plan
-from tests.simulation.world import SimNode, SimWorld
+from tests.simulation.sim_node import SimNode
+from tests.simulation.world import SimWorld
 from tests.support.accounts import pair_named
 
 pytestmark = pytest.mark.slow

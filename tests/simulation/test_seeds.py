@@ -3,8 +3,10 @@
 import pytest
 
 from tests.simulation.plan import CLASSES, Fault, Plan, draw_plan
-from tests.simulation.soak import Result, fingerprint, load_regressions, run_plan, shrink
-from tests.simulation.world import SimWorld, Violation
+from tests.simulation.runs import Result, run_plan
+from tests.simulation.sim_node import Violation
+from tests.simulation.soak import load_regressions, shrink
+from tests.simulation.world import SimWorld
 
 pytestmark = pytest.mark.slow
 
@@ -18,12 +20,12 @@ def quiet(seed: int = 1, **changes: object) -> Plan:
 
 @pytest.mark.parametrize("seed", [0, 5, 7, 11, 13])
 def test_four_validators_hold_all_invariants_under_the_faults_of_a_seed(seed: int) -> None:
-    SimWorld(draw_plan(seed, 4, SECONDS)).run_all()
+    assert run_plan(draw_plan(seed, 4, SECONDS)).error == ""
 
 
 @pytest.mark.parametrize("seed", [1, 6, 21])
 def test_seven_validators_hold_all_invariants_under_the_faults_of_a_seed(seed: int) -> None:
-    SimWorld(draw_plan(seed, 7, SECONDS)).run_all()
+    assert run_plan(draw_plan(seed, 7, SECONDS)).error == ""
 
 
 @pytest.mark.parametrize(
@@ -57,10 +59,11 @@ def test_a_run_executed_by_every_node_has_one_state_root_for_each_block() -> Non
 
     world.run_all()
 
-    states = [node.ledger.states for node in world.honest]
-    shared = set(states[0]).intersection(*states[1:])
-    assert len(shared) > 50
-    assert all(len({state[block].root for state in states}) == 1 for block in shared)
+    ledgers = [node.ledger for node in world.honest]
+    final = [h for h in world.finals.values() if all(each.knows(h) for each in ledgers)]
+    assert len(final) > 50
+    assert all(len({each.root_of(block) for each in ledgers}) == 1 for block in final)
+    world.close()
 
 
 def test_over_some_seeds_every_class_of_faults_occurs() -> None:
@@ -106,8 +109,3 @@ def test_a_result_says_why_a_plan_failed(monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert isinstance(result, Result)
     assert result.error == "Violation: planted"
-
-
-def test_results_belong_to_the_sources_they_came_from() -> None:
-    assert fingerprint() == fingerprint()
-    assert len(fingerprint()) == 12

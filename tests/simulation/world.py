@@ -13,18 +13,14 @@ Left out: the database and its recovery (tests/node/test_chain.py kills real pro
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from consensus import aura, effects, events
-from consensus.effects import AlarmKind
-from consensus.events import Event
-from consensus.grandpa.vote_graph import BlockRef
-from node.chain import extrinsic_hash
-from node.pool import Pool, PoolError
-from node.recoveries import override_fault
+from consensus import effects, events
 from runtime.frame.extensions import nonce_tag
+from runtime.genesis import genesis_storage
 from runtime.primitives.block import Header
 from runtime.primitives.crypto import KeyPair, Scheme
 from runtime.primitives.extrinsic import (
@@ -34,224 +30,63 @@ from runtime.primitives.extrinsic import (
     signed_extrinsic,
     signing_payload,
 )
-from runtime.primitives.recovery import RecoveryProof
 from runtime.primitives.session import SessionKeys, prove_ownership
 from runtime.primitives.types import AccountId, Hash
 from runtime.runtime import Runtime
 from runtime.state.trie import extrinsics_root
 from tests.simulation.adversary import Adversary
-from tests.simulation.disk import CheapKeys, RealKeys, SimDisk, Store, pair_for
-from tests.simulation.driver import SYNC_MS, Network, Node, Reader, serve_blocks
-from tests.simulation.ledger import ACCOUNTS, Ledger, account_of, unsealed_hash
+from tests.simulation.disk import CheapKeys, RealKeys, Store, pair_for
+from tests.simulation.driver import Network
+from tests.simulation.ledger import (
+    ACCOUNTS,
+    PAYERS,
+    Ledger,
+    account_of,
+    owner_of,
+    runtime_of_tests,
+    sections_of,
+)
+from tests.simulation.node import SYNC_MS, Node
 from tests.simulation.plan import RECOVERY_MS, Fault, Plan
-from tests.support.accounts import pair_named, pair_of
+from tests.simulation.sim_node import SimNode, Transactions, Violation, size_of
+from tests.simulation.stored import StoredLedger
 
 RESUME_MS = 90_000  # 36 T, ten slots, one catch-up that timed out, and what a clock was ahead
 KEEP_UP_PERCENT = 30  # of the slots after that
 MESSAGES_MAX, BYTES_MAX = 200, 1 << 20
 TRANSFER_MS = (500, 4_000)
-
-
-class Violation(AssertionError):
-    """An invariant does not hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Transactions:
-    """Extrinsics on their way between pools."""
-
-    extrinsics: tuple[bytes, ...]
-
-
-class StateReader(Reader):
-    """`ChainReader` that judges overrides by the states of a ledger, as the node does."""
-
-    def __init__(self, node: "SimNode") -> None:
-        super().__init__(node.disk)
-        self._node = node
-
-    @property
-    def finalized_hash_now(self) -> Hash:
-        return self._disk.now.finalized
-
-    def state_at(self, block_hash: Hash) -> Any:
-        return self._node.ledger.states[block_hash]
-
-    def runtime_of(self, state: object) -> Runtime:
-        return self._node.ledger.runtime
-
-    def override_fault(self, proof: RecoveryProof) -> str | None:
-        return override_fault(self, proof)
-
-
-class SimNode(Node):
-    """A node with a pool and a ledger."""
-
-    def __init__(self, world: "SimWorld", name: str, is_authority: bool, ledger: Ledger) -> None:
-        super().__init__(world, name, is_authority)
-        self.world = world
-        self.ledger = ledger
-        self.adversary: Adversary | None = None
-        self.restarts = -1
-        self.pool = self._new_pool()
-        self._final = BlockRef(world.genesis.hash(), 0)
-        self._told: BlockRef = self._final
-        self._made: dict[Hash, effects.Build] = {}
-        self._sealed: dict[int, Hash] = {}
-
-    # --- running
-
-    def start(self) -> None:
-        store = self.disk.now
-        self.pool = self._new_pool()
-        self.restarts += 1
-        if self.is_honest:
-            told = store.finals.get(self._told.number)
-            assert told == self._told.hash, f"{self.name} lost the final block {self._told}"
-        self._final = BlockRef(store.finalized, store.headers[store.finalized].number)
-        super().start()
-
-    def handle(self, event: Event) -> None:
-        if self.core is None:
-            return
-        if not self.is_honest:
-            try:
-                super().handle(event)
-            except AssertionError:
-                self.world.kill(self.name)  # a liar may trip over its own lies
-            return
-        super().handle(event)
-        self._check()
-
-    def wipe(self) -> None:
-        """Lose the whole disk while it does not run; the signer's mark stays."""
-        assert self.core is None, "it runs"
-        self.disk = SimDisk(self.network.genesis)
-        self._told = BlockRef(self.network.genesis.hash(), 0)
-        self.has_lost_disk = True
-
-    def reader(self) -> Reader:
-        return StateReader(self)
-
-    def _new_pool(self) -> Pool:
-        return Pool(
-            lambda extrinsic: self.ledger.validate(extrinsic, self.disk.now.best),
-            extrinsic_hash,
-            self.ledger.runtime.tags_of,
-            lambda: self.network.now_ms,
-        )
-
-    # --- blocks
-
-    def execute(self, effect: effects.Execute) -> events.Executed:
-        return self.ledger.execute(effect.block_hash, effect.header, effect.extrinsics)
-
-    def build(self, build: effects.Build) -> events.Built:
-        ready = (entry.extrinsic for entry in self.pool.ready())
-        built = self.ledger.build(build, ready, self._handoff_proof(build.parent_hash))
-        if built.header is not None:
-            self._made[built.header.hash()] = build
-        return built
-
-    def _handoff_proof(self, parent_hash: Hash) -> bytes | None:
-        number = self.ledger.open_handoff(parent_hash)
-        store = self.disk.now
-        block_hash = None if number is None else store.finals.get(number)
-        if block_hash is None:
-            return None
-        is_last = block_hash == store.finalized
-        return store.justification if is_last else store.kept.get(block_hash)
-
-    def has_made(self, header: Header) -> bool:
-        """Whether it built this block."""
-        return unsealed_hash(header) in self._made
-
-    def made_for(self, header: Header) -> effects.Build:
-        """What it was asked to build when it made this block."""
-        return self._made[unsealed_hash(header)]
-
-    def serve(self, request: effects.RequestBlocks) -> Iterable[events.SyncBlock]:
-        if self.adversary is not None:
-            return self.adversary.serve(request)
-        return self.serve_truly(request)
-
-    def serve_truly(self, request: effects.RequestBlocks) -> Iterable[events.SyncBlock]:
-        """What is on its disk."""
-        return serve_blocks(self.disk.now, request)
-
-    # --- transactions
-
-    def best_changed(self, effect: effects.NotifyBest) -> None:
-        bodies = self.world.bodies
-        bodies.update((h, list(self.disk.now.bodies[h])) for h in effect.enacted)
-        self.pool.new_best(
-            effect.header.number,
-            [(block_hash, bodies[block_hash]) for block_hash in effect.enacted],
-            [(block_hash, bodies[block_hash]) for block_hash in effect.retracted],
-        )
-
-    def take_in(self, extrinsics: tuple[bytes, ...]) -> None:
-        """Put extrinsics into the pool and tell the peers of those that are new."""
-        new: list[bytes] = []
-        for extrinsic in extrinsics:
-            try:
-                self.pool.submit(extrinsic)
-            except PoolError:
-                continue
-            new.append(extrinsic)
-        if new:
-            for peer in sorted(self.peers):
-                self.network.send(self, peer, Transactions(tuple(new)))
-
-    # --- invariants
-
-    def told_final(self, effect: effects.NotifyFinalized) -> None:
-        """Others heard of it: it may never be undone."""
-        self._told = BlockRef(effect.block_hash, effect.header.number)
-
-    def sealed(self, header: Header) -> None:
-        """A block of ours goes out: there may be no other of its slot."""
-        slot = aura.slot_of(header) or 0
-        first = self._sealed.setdefault(slot, header.hash())
-        assert first == header.hash(), f"{self.name} seals two blocks of slot {slot}"
-
-    def _check(self) -> None:
-        final = self.live._tree.finalized  # the whole status after each event would cost a lot
-        if final != self._final:
-            assert final.number > self._final.number, f"finality of {self.name} goes back"
-            self._final = final
-            votes_in = self.live._voter.authorities.set_id
-            override = self.disk.now.override
-            is_set_of = self.ledger.authorities_after(final.hash).set_id
-            if override is not None and override.start.hash == final.hash:
-                is_set_of = override.set_id  # the state names it from the next block on
-            assert votes_in == is_set_of, f"{self.name} is in set {votes_in}, not {is_set_of}"
-        assert not self.halts, f"{self.name} halts: {self.halts[0]}"
-        for alarm in self.alarms:
-            is_excused = self.has_lost_disk or alarm.kind not in (
-                AlarmKind.SAFETY,
-                AlarmKind.ROLLED_BACK,
-            )
-            assert is_excused, f"alarm of {self.name}: {alarm}"
-        self.alarms.clear()
+MEMORY = Path("/dev/shm")  # databases there are synced at once; elsewhere a run waits for the disk
 
 
 class SimWorld(Network):
     """Nodes under a plan. `run_all` runs it to its end and raises when an invariant is broken."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, runtime: Runtime | None = None) -> None:
         self.plan = plan
+        self._runtime = runtime or runtime_of_tests()
         is_shared = not plan.is_executed_by_all
         ring = RealKeys(is_shared) if plan.has_real_signatures else CheapKeys(extrinsics_root)
         self._ledger: Ledger | None = None
+        self._folder: TemporaryDirectory[str] | None = None
+        """Of the nodes' databases."""
+
         self.has_healed = False
         self.sims: dict[str, SimNode] = {}
         self.bodies: dict[Hash, list[bytes]] = {}
+        self.sound: dict[Hash, str] = {}
+        """Blocks of honest authors, which nobody honest may refuse."""
+
         self.duplicate_percent = 0
         self.traffic: Counter[tuple[str, str, int]] = Counter()
         self.octets: Counter[tuple[str, str, int]] = Counter()
         self.events_handled = 0
         self.resumed_after_ms = 0
+        self._sized: tuple[object, int] = (None, 0)
+        """The last message that was sent, and its bytes: it goes to many."""
+
+        self.lag_max = 0
+        """The most blocks of one node that waited for finality, when it came."""
+
         super().__init__(plan.seed, plan.validators, full=1, ring=ring)
         for name, node in self.nodes.items():
             assert isinstance(node, SimNode)
@@ -276,20 +111,36 @@ class SimWorld(Network):
         self.at(3_000, self._transfer)
 
     def make_genesis(self, validators: tuple[str, ...]) -> Header:
-        self._validators = validators
-        self._ledger = Ledger.new(validators, self.ring)
+        self.storage = genesis_storage(self._runtime, sections_of(validators, self.ring))
+        self._ledger = Ledger(self.storage, self._runtime)
         return self._ledger.genesis
 
+    @property
+    def ledger(self) -> Ledger:
+        """The one that all nodes share, unless each has its own."""
+        assert self._ledger is not None, "it is made with the genesis"
+        return self._ledger
+
     def make_node(self, name: str, is_authority: bool) -> Node:
-        ledger = self._ledger
-        if self.plan.is_executed_by_all or ledger is None:
-            ledger = Ledger.new(self._validators, self.ring)
+        ledger = self.ledger
+        if self.plan.is_executed_by_all:
+            if self._folder is None:
+                self._folder = TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
+            folder = Path(self._folder.name) / name
+            ledger = StoredLedger(self.storage, folder, self._runtime)
         return SimNode(self, name, is_authority, ledger)
 
+    def close(self) -> None:
+        """Remove the databases of the nodes."""
+        for node in self.sims.values():
+            if node.stored is not None:
+                node.stored.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+
     def authorities_after(self, store: Store) -> tuple[tuple[bytes, ...], tuple[bytes, ...], int]:
-        assert self._ledger is not None
-        for node in (self._ledger, *(sim.ledger for sim in self.sims.values())):
-            if store.finalized in node.states:
+        for node in (self.ledger, *(sim.ledger for sim in self.sims.values())):
+            if node.knows(store.finalized):
                 found = node.authorities_after(store.finalized)
                 return found.authors, found.voters, found.set_id
         raise AssertionError("nobody executed the finalized block")
@@ -435,15 +286,16 @@ class SimWorld(Network):
             for changed in node.adversary.outgoing(to, message):
                 super().send(sender, to, changed)
             return
-        if isinstance(message, effects.Announce) and node.has_made(message.header):
-            node.sealed(message.header)
         if self.has_healed:
-            self._count(sender.name, to, size_of(message))
+            if message is not self._sized[0]:
+                self._sized = (message, size_of(message))
+            self._count(sender.name, to, self._sized[1])
         super().send(sender, to, message)
 
     def deliver(self, sender: Node, to: str, message: object, delay_ms: int) -> None:
         super().deliver(sender, to, message, delay_ms)
         if self.duplicate_percent and self.rng.randrange(100) < self.duplicate_percent:
+            self.reached["second copy"] += 1
             super().deliver(sender, to, message, delay_ms + self.rng.randrange(3_000))
 
     def hand_over(self, sender: Node, receiver: Node, message: object) -> None:
@@ -488,14 +340,15 @@ class SimWorld(Network):
         if running:
             node, account = self.rng.choice(running), self.rng.choice(ACCOUNTS)
             dest = self.rng.choice(ACCOUNTS)
-            call = node.ledger.runtime.assembly.encode_call(
-                "Balances",
-                "transfer_keep_alive",
-                dest=AddressId(dest),
-                value=self.rng.randint(1, 10**9),
-            )
-            self._submit(node, pair_of(account), call)
+            call = self.transfer(dest, self.rng.randint(1, 10**9))
+            self._submit(node, PAYERS[account], call)
         self.at(self.rng.randint(*TRANSFER_MS), self._transfer)
+
+    def transfer(self, dest: AccountId, value: int) -> bytes:
+        """The call of a transfer."""
+        return self._runtime.assembly.encode_call(
+            "Balances", "transfer_keep_alive", dest=AddressId(dest), value=value
+        )
 
     def _rotate(self, name: str, turn: int) -> None:
         """A validator registers other keys."""
@@ -510,9 +363,13 @@ class SimWorld(Network):
         call = node.ledger.runtime.assembly.encode_call(
             "Session", "set_keys", keys=keys, proof=proof
         )
-        self._submit(node, pair_named(f"account of {name}"), call)
+        self._submit(node, owner_of(name), call)
 
     def _submit(self, node: SimNode, pair: KeyPair, call: bytes) -> None:
+        node.take_in((self.signed(node, pair, call),))
+
+    def signed(self, node: SimNode, pair: KeyPair, call: bytes) -> bytes:
+        """A call signed with the account's next nonce, as a node sees it."""
         account: AccountId = pair.public
         nonce = node.ledger.nonce(node.disk.now.best, account)
         nonce += node.pool.next_nonce_tag(nonce_tag(account, nonce + i) for i in count())
@@ -525,15 +382,4 @@ class SimWorld(Network):
             self.genesis.hash(),
             self.genesis.hash(),
         )
-        node.take_in((signed_extrinsic(pair, call, extra, payload),))
-
-
-def size_of(message: object) -> int:
-    """Bytes of a message on the wire."""
-    match message:
-        case effects.Announce():
-            return len(message.header.encode())
-        case Transactions():
-            return sum(map(len, message.extrinsics))
-        case _:
-            return len(message.encode())  # type: ignore[attr-defined]
+        return signed_extrinsic(pair, call, extra, payload)

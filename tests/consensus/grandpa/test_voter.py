@@ -120,7 +120,7 @@ def record_of_round(network: Network, number: int) -> VoterRecord:
     return VoterRecord(0, number + 1, [completed], current)
 
 
-def test_an_empty_node_catches_up_with_a_network_in_round_one_million() -> None:
+def test_s12_an_empty_node_catches_up_with_a_network_in_round_one_million() -> None:
     network = Network()
     record = record_of_round(network, 10**6).encode()
     for name in ("v0", "v1", "v2"):
