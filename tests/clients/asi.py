@@ -1,6 +1,7 @@
 """async-substrate-interface against a live node, without options: read, subscribe, sign, submit."""
 
 import asyncio
+import hashlib
 import json
 import sys
 from typing import Any
@@ -10,25 +11,43 @@ from scalecodec.utils.ss58 import ss58_encode
 
 ALICE = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"
 DRT = 1_000_000_000
+SCHEMES = ("ed25519", "sr25519", "ecdsa")  # by the number of their signatures
 
 
-class Ed25519:
+class Key:
     """A key as this client wants it; the account is paid by whoever starts this script."""
 
-    crypto_type = 0
+    def __init__(self, scheme: str, seed: bytes) -> None:
+        self.crypto_type = SCHEMES.index(scheme)
+        if scheme == "ed25519":
+            from nacl.signing import SigningKey
 
-    def __init__(self, seed: str, packages: str) -> None:
-        sys.path.append(packages)  # this environment has no library that signs
-        from nacl.signing import SigningKey
+            ed25519 = SigningKey(seed)
+            self.public_key = bytes(ed25519.verify_key)
+            self._sign = lambda data: bytes(ed25519.sign(data).signature)
+        elif scheme == "sr25519":
+            import sr25519
 
-        self._key = SigningKey(bytes.fromhex(seed))
-        self.public_key = bytes(self._key.verify_key)
+            public, secret = sr25519.pair_from_seed(seed)
+            self.public_key = public
+            self._sign = lambda data: sr25519.sign((public, secret), data)
+        else:
+            from coincurve import PrivateKey
+
+            ecdsa = PrivateKey(seed)
+            self.public_key = blake2_256(ecdsa.public_key.format())  # the account's, here
+            self._sign = lambda data: ecdsa.sign_recoverable(blake2_256(data), hasher=None)
         self.ss58_format = 42
         self.ss58_address = ss58_encode(self.public_key, 42)
 
     def sign(self, data: Any) -> bytes:
         """Sign bytes, or what the client calls data."""
-        return bytes(self._key.sign(bytes(data)).signature)
+        return self._sign(bytes(data))
+
+
+def blake2_256(data: bytes) -> bytes:
+    """The hash of Substrate."""
+    return hashlib.blake2b(data, digest_size=32).digest()
 
 
 async def read(client: Any) -> dict[str, Any]:
@@ -49,6 +68,24 @@ async def read(client: Any) -> dict[str, Any]:
     }
 
 
+async def custom(client: Any, interval: int) -> dict[str, Any]:
+    """A pallet of this chain: a map, a double map, a constant, and a function of the runtime."""
+    registered = await client.query_map("ProducerRegistration", "Connections", page_size=7)
+    numbers = [key async for key, _ in registered]
+    one = await client.query("ProducerRegistration", "Connections", [1])
+    holding = await client.query("Trading", "Holdings", [interval, 1])
+    under = [key async for key, _ in await client.query_map("Trading", "Holdings", [interval])]
+    book = await client.runtime_call("Trading", "order_book", [interval])
+    return {
+        "connections": sorted(map(int, numbers)),
+        "owner": one.value["account"],
+        "orders": len(holding.value["orders"]),
+        "under": [[interval, int(connection)] for connection in under],
+        "constant": int((await client.get_constant("Trading", "MarketIntervalMs")).value),
+        "book": [[e["connection"], e["price_micro"], e["quantity_wh"]] for e in book],
+    }
+
+
 async def heads(client: Any) -> list[int]:
     """Numbers of three new heads."""
     numbers: list[int] = []
@@ -61,7 +98,7 @@ async def heads(client: Any) -> list[int]:
     return numbers
 
 
-async def submit(client: Any, key: Ed25519, name: str, params: Any, **options: Any) -> Any:
+async def submit(client: Any, key: Key, name: str, params: Any, **options: Any) -> Any:
     """Sign, submit and wait until it is final."""
     module, function = name.split(".")
     call = await client.compose_call(module, function, params)
@@ -77,19 +114,25 @@ async def submit(client: Any, key: Ed25519, name: str, params: Any, **options: A
     }
 
 
-async def main(url: str, seed: str, packages: str) -> dict[str, Any]:
-    """Everything, one after the other: the client caches nonces."""
-    key = Ed25519(seed, packages)
+async def main(url: str, seed: str, packages: str, interval: int) -> dict[str, Any]:
+    """Everything of a key one after the other: the client caches nonces."""
+    sys.path.append(packages)  # this environment has no library that signs
+    keys = {scheme: Key(scheme, bytes.fromhex(seed)) for scheme in SCHEMES}
+    key = keys["ed25519"]
     transfer = {"dest": ALICE, "value": DRT}
     async with AsyncSubstrateInterface(url) as client:
         found: dict[str, Any] = {"read": await read(client), "heads": await heads(client)}
+        found["custom"] = await custom(client, interval)
         call = await client.compose_call("Balances", "transfer_keep_alive", transfer)
         found["fee"] = str((await client.get_payment_info(call, key))["partial_fee"])
         name = "Balances.transfer_keep_alive"
-        found["plain"] = await submit(client, key, name, transfer)
+        signing = [submit(client, each, name, transfer) for each in keys.values()]
+        found["plain"] = await asyncio.gather(*signing)
         found["mortal"] = await submit(client, key, name, transfer, era={"period": 64}, tip=5)
         remark = {"remark": "0x" + "42" * 400}
-        found["long"] = await submit(client, key, "System.remark_with_event", remark)
+        name_of_long = "System.remark_with_event"
+        signing = [submit(client, each, name_of_long, remark) for each in keys.values()]
+        found["long"] = await asyncio.gather(*signing)
         too_much = {"dest": ALICE, "value": 1_000 * DRT}
         found["failed"] = await submit(client, key, name, too_much)
     return found

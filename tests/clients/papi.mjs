@@ -84,6 +84,38 @@ async function reads({ client, api }) {
   };
 }
 
+// A pallet of this chain: a map, a double map, a constant, and a typed function of the runtime.
+async function custom({ api }, { interval }) {
+  const [connections, one, holding, under, constant, book] = await Promise.all([
+    api.query.ProducerRegistration.Connections.getEntries(),
+    api.query.ProducerRegistration.Connections.getValue(1),
+    api.query.Trading.Holdings.getValue(interval, 1),
+    api.query.Trading.Holdings.getEntries(interval),
+    api.constants.Trading.MarketIntervalMs(),
+    api.apis.Trading.order_book(interval),
+  ]);
+  return {
+    connections: connections.map(({ keyArgs }) => keyArgs[0]).sort((a, b) => a - b),
+    owner: one.account,
+    orders: holding.orders.length,
+    under: under.map(({ keyArgs }) => keyArgs),
+    constant: Number(constant),
+    book: book.map((each) => [each.connection, each.price_micro, each.quantity_wh].map(Number)),
+  };
+}
+
+// Every function of a list, by the types that the metadata give: null, or why it failed.
+async function apis({ api }, { functions }) {
+  const found = {};
+  for (const [name, method, values] of functions) {
+    found[`${name}_${method}`] = await api.apis[name][method](...values).then(
+      () => null,
+      (error) => String(error),
+    );
+  }
+  return found;
+}
+
 async function subscriptions({ client, api }) {
   const numbers = (stream) => firstValueFrom(stream.pipe(take(3), toArray()));
   const [finalized, values] = await Promise.all([
@@ -160,7 +192,7 @@ async function refusals({ api }) {
 
 await answer(async ({ url, legacy, parts, ...options }) => {
   const connection = connect(url, legacy);
-  const all = { reads, subscriptions, entries, transfers, refusals, history };
+  const all = { reads, custom, apis, subscriptions, entries, transfers, refusals, history };
   const found = {};
   const run = async (name) => (found[name] = await all[name](connection, options));
   const inTurn = async (names) => {

@@ -86,6 +86,26 @@ async function reads(api) {
   };
 }
 
+// A pallet of this chain: a map, a double map, a constant, and a function of the runtime.
+async function custom(api, { interval }) {
+  const { producerRegistration, trading } = api.query;
+  const [connections, one, holding, under, book] = await Promise.all([
+    producerRegistration.connections.entries(),
+    producerRegistration.connections(1),
+    trading.holdings(interval, 1),
+    trading.holdings.entries(interval),
+    api.call.trading.orderBook(interval),
+  ]);
+  return {
+    connections: connections.map(([{ args }]) => args[0].toNumber()).sort((a, b) => a - b),
+    owner: one.unwrap().account.toString(),
+    orders: holding.toJSON().orders.length,
+    under: under.map(([{ args }]) => args.map((each) => each.toNumber())),
+    constant: api.consts.trading.marketIntervalMs.toNumber(),
+    book: book.toJSON().map((each) => [each.connection, each.priceMicro, each.quantityWh]),
+  };
+}
+
 async function subscriptions(api) {
   const changes = [];
   const [all, fresh, final] = await Promise.all([
@@ -188,7 +208,7 @@ async function overHttp(_, { url }) {
 
 await answer(async ({ url, parts, ...options }) => {
   const api = await ApiPromise.create({ provider: new WsProvider(url), noInitWarn: true });
-  const all = { reads, subscriptions, transfers, proofs, justifications, overHttp };
+  const all = { reads, custom, subscriptions, transfers, proofs, justifications, overHttp };
   const found = {};
   await Promise.all(parts.map(async (name) => (found[name] = await all[name](api, { url, ...options }))));
   await api.disconnect();

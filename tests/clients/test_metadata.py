@@ -98,7 +98,7 @@ def test_clients_read_our_version_from_its_constant() -> None:
     assert found == runtime().version
 
 
-def test_extensions_by_version_has_the_key_0_which_papi_looks_for() -> None:
+def test_trap_v16_extensions_by_version_have_the_key_0_which_papi_looks_for() -> None:
     """TRAP: with the extrinsic's version, 4, as its key PAPI finds no "extension version 0"."""
     assert papi("16")["extensionVersions"] == ["0"]
     assert papi("16")["extrinsicVersions"] == [4]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.conftest import DevNode
+from tests.clients.conftest import DevNode, RestingOrder
 from tests.clients.node import run_script
 
 pytestmark = pytest.mark.slow
@@ -15,10 +15,11 @@ PAID = ["transactionPayment.TransactionFeePaid", "system.ExtrinsicSuccess"]
 
 
 @pytest.fixture(scope="module")
-def seen(dev_node: DevNode) -> Any:
+def seen(dev_node: DevNode, resting_order: RestingOrder) -> Any:
     """What the client read, by one connection that does it all at once."""
-    parts = ["reads", "subscriptions", "proofs", "justifications", "overHttp"]
-    return run_script("polkadotjs", {"url": dev_node.url, "parts": parts})
+    parts = ["reads", "custom", "subscriptions", "proofs", "justifications", "overHttp"]
+    request = {"url": dev_node.url, "parts": parts, "interval": resting_order.interval}
+    return run_script("polkadotjs", request)
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +49,17 @@ def test_it_reads_the_chain_and_its_state(seen: Any) -> None:
     assert reads["genesisBlock"] == 0
 
 
-def test_mortal_extrinsics_live_within_the_hashes_that_are_kept(seen: Any) -> None:
+def test_it_reads_pallets_that_no_other_chain_has(seen: Any, resting_order: RestingOrder) -> None:
+    """A value, maps of one and of two keys, a constant, a function of the runtime."""
+    resting_order.check(seen["custom"])
+
+
+def test_trap_mortality_fits_into_the_hashes_that_are_kept(seen: Any) -> None:
     """TRAP: polkadot.js rounds the period up to a power of two; keep at least 4096 hashes."""
     assert seen["reads"]["blockHashCount"] >= 4_096
 
 
-def test_it_shows_the_author_of_a_block(seen: Any) -> None:
+def test_trap_author_of_a_block_is_shown(seen: Any) -> None:
     """TRAP: it needs Session.Validators and an aura digest at the parent."""
     assert seen["reads"]["author"] == ALICE
 

@@ -63,7 +63,7 @@ def test_clients_sign_for_the_version_that_is(seen: Any, when: str) -> None:
     assert seen[when]["papi"]["ok"] is True
 
 
-def test_old_blocks_are_read_by_the_metadata_of_their_time(seen: Any) -> None:
+def test_trap_old_blocks_are_read_by_the_metadata_of_their_time(seen: Any) -> None:
     assert seen["before"]["spec"] == SPEC_VERSION
     assert seen["after"]["spec"] == NEXT
     assert min(seen["before"]["events"], seen["after"]["events"]) > 0

@@ -6,6 +6,7 @@ from typing import Any
 
 from substrateinterface import ExtrinsicReceipt, Keypair, SubstrateInterface
 
+from runtime.primitives.crypto import KeyPair, Scheme, ss58_encode
 from tests.live.network import INTERVAL_MS, eventually
 
 DRT = 1_000_000_000
@@ -46,10 +47,33 @@ def connect(url: str) -> Any:
     return SubstrateInterface(url=url)
 
 
+class EcdsaPair(Keypair):
+    """An ecdsa key as substrate-interface takes it of an external signer.
+
+    Its own `Keypair` of this kind is Ethereum's: accounts of 20 bytes, messages hashed by keccak. A
+    `MultiSignature` of Substrate is over blake2-256, and its account is the hash of the key.
+    """
+
+    crypto_type = 2
+
+    def __init__(self, suri: str) -> None:
+        # Not the base's: it takes no public key but one of 20 bytes.
+        self._pair = KeyPair.from_suri(suri, Scheme.ECDSA)
+        self.public_key = self._pair.account
+        self.ss58_format = 42
+        self.ss58_address = ss58_encode(self.public_key)
+
+    def sign(self, payload: Any) -> bytes:
+        """The signature of what the client wants signed."""
+        return self._pair.sign(bytes(payload.data))
+
+
 def pair(suri: str, crypto_type: int = 1) -> Any:
-    """A development key; 1 is sr25519, 0 ed25519."""
+    """A development key; 0 is ed25519, 1 sr25519, 2 ecdsa."""
     if crypto_type == 1:
         return Keypair.create_from_uri(suri)
+    if crypto_type == EcdsaPair.crypto_type:
+        return EcdsaPair(suri)
     # substrate-interface derives no ed25519 keys from paths.
     seed = suri.encode().hex().rjust(64, "0")
     return Keypair.create_from_seed(f"0x{seed}", crypto_type=crypto_type)

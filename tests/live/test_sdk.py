@@ -23,7 +23,7 @@ from tests.live.sdk import (
 
 pytestmark = LIVE
 
-ED25519, SR25519 = 0, 1
+ED25519, SR25519, ECDSA = 0, 1, 2
 
 
 def free(client: Any, address: str, block_hash: str | None = None) -> int:
@@ -101,6 +101,29 @@ def test_an_sdk_transfers_and_waits_for_finality(client: Any, crypto_type: int) 
     }
     finalized = client.get_block_number(client.get_chain_finalised_head())
     assert finalized >= client.get_block_number(receipt.block_hash)
+
+
+def test_an_sdk_takes_the_signatures_of_an_ecdsa_key(client: Any) -> None:
+    """Its own estimate of the fee fakes a signature of 64 bytes, which an ecdsa one never has."""
+    payer, receiver = pair("//Payer", ECDSA), pair("//Receiver//of ecdsa")
+    succeed(client, pair("//Operator"), transfer(payer, 10 * DRT))
+
+    receipt = submit(client, payer, transfer(receiver, 3 * DRT), is_final=True)
+
+    assert receipt.is_success, receipt.error_message
+    assert free(client, receiver.ss58_address) == 3 * DRT
+    (moved,) = attributes(receipt.triggered_events, "Balances.Transfer")
+    assert moved["from"] == payer.ss58_address
+
+
+def test_an_sdk_signs_over_256_bytes(client: Any) -> None:
+    """The hash of the payload is signed then."""
+    payer = pair("//Payer//of long remarks", ED25519)
+    succeed(client, pair("//Operator"), transfer(payer, 10 * DRT))
+
+    receipt = succeed(client, payer, ("System", "remark_with_event", {"remark": "0x" + "42" * 400}))
+
+    assert "System.Remarked" in names_of(receipt.triggered_events)
 
 
 def test_an_sdk_reads_blocks_and_older_states(client: Any) -> None:

@@ -323,7 +323,9 @@ class TestOperations:
                 "value": [to_hex(extrinsic) for extrinsic in block.body],
             }
 
-    async def test_a_call_answers_at_the_block_asked(self, server: Running) -> None:
+    async def test_trap_at_the_block_asked_a_call_of_a_follower_is_answered(
+        self, server: Running
+    ) -> None:
         """TRAP: answered at the newest state, PAPI takes an included extrinsic for stale."""
         chain = server.node.chain
         before = chain.grow()
@@ -372,7 +374,7 @@ class TestOperations:
         ]
         assert nothing == []
 
-    async def test_the_merkle_value_of_a_map_is_real(self, server: Running) -> None:
+    async def test_trap_merkle_value_of_a_map_is_real(self, server: Running) -> None:
         """TRAP: without one PAPI's watchEntries silently never updates."""
         chain = server.node.chain
         kind = "closestDescendantMerkleValue"
@@ -550,7 +552,7 @@ class TestOperations:
         assert reply["result"] == {"result": "limitReached"}
 
 
-async def test_the_code_key_is_readable_by_its_hash(server: Running) -> None:
+async def test_trap_code_key_is_readable_by_its_hash(server: Running) -> None:
     """TRAP: without a value under `:code` PAPI crashes; it asks for the hash at the start."""
     genesis = to_hex(server.node.chain.genesis.hash)
     async with following(server) as follower:

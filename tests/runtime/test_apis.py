@@ -98,7 +98,7 @@ def test_the_estimated_fee_is_what_the_extrinsic_then_costs(chain: MemoryChain) 
     assert info.partial_fee == paid > 0
 
 
-def test_a_fee_is_estimated_without_a_valid_signature(chain: MemoryChain) -> None:
+def test_trap_fake_signature_does_not_hinder_the_estimate_of_a_fee(chain: MemoryChain) -> None:
     extrinsic = bytearray(chain.transfer(EVE, BOB, DRT))
     place = extrinsic.index(EVE) + 33
     extrinsic[place : place + 64] = b"\x01" * 64

@@ -12,6 +12,8 @@ from runtime.runtime import PALLETS
 from tests.support import ALICE, BOB, DRT, MemoryChain, new_runtime
 from tests.support.chains import to
 
+SIGNED = "additional_signed"
+
 
 @cache
 def client() -> tuple[RuntimeConfigurationObject, Any]:
@@ -127,7 +129,7 @@ def test_every_call_event_and_error_is_documented() -> None:
     assert missing == []
 
 
-def test_the_signed_extensions_stand_in_the_order_of_wallets() -> None:
+def test_trap_extension_order_is_the_one_that_python_clients_have_by_heart() -> None:
     """TRAP: the Python clients have this order by heart; none but these may carry data."""
     _, metadata = client()
 
@@ -218,7 +220,27 @@ def test_every_storage_default_is_a_value_of_its_type() -> None:
                 assert default.get_remaining_length() == 0, item.value["name"]
 
 
-def test_the_extrinsic_has_the_parameters_that_polkadot_js_needs() -> None:
+def test_trap_custom_extensions_that_carry_data_are_not_there() -> None:
+    """TRAP: polkadot.js drops what they carry, and the Python clients do not know of it."""
+    _, metadata = client()
+
+    def is_empty(type_id: int) -> bool:
+        return types_of(metadata)[type_id]["def"] in ({"tuple": []}, {"composite": {"fields": []}})
+
+    carrying = {
+        extension["identifier"]: (not is_empty(extension["ty"]), not is_empty(extension[SIGNED]))
+        for extension in metadata.value[1]["V14"]["extrinsic"]["signed_extensions"]
+    }
+
+    both = {name for name, carries in carrying.items() if carries == (True, True)}
+    only_data = {name for name, carries in carrying.items() if carries == (True, False)}
+    only_signed = {name for name, carries in carrying.items() if carries == (False, True)}
+    assert both == {"CheckMortality", "CheckMetadataHash"}
+    assert only_data == {"CheckNonce", "ChargeTransactionPayment"}
+    assert only_signed == {"CheckSpecVersion", "CheckTxVersion", "CheckGenesis"}
+
+
+def test_trap_extrinsic_type_has_the_parameters_that_polkadot_js_needs() -> None:
     """TRAP: without them, in this order, polkadot.js cannot start; asi looks for the path."""
     _, metadata = client()
     path = ["sp_runtime", "generic", "unchecked_extrinsic", "UncheckedExtrinsic"]
@@ -228,7 +250,7 @@ def test_the_extrinsic_has_the_parameters_that_polkadot_js_needs() -> None:
     assert [param["name"] for param in found["params"]] == ["Address", "Call", "Signature", "Extra"]
 
 
-def test_no_array_is_longer_than_polkadot_js_takes() -> None:
+def test_trap_array_length_is_within_what_polkadot_js_takes() -> None:
     """TRAP: it refuses arrays of more than 2048 items."""
     _, metadata = client()
     arrays = [entry["def"]["array"] for entry in types_of(metadata) if "array" in entry["def"]]
@@ -237,7 +259,7 @@ def test_no_array_is_longer_than_polkadot_js_takes() -> None:
     assert all(array["len"] <= 2_048 for array in arrays)
 
 
-def test_our_pallets_avoid_the_names_that_polkadot_js_changes() -> None:
+def test_trap_field_names_that_polkadot_js_changes_are_avoided() -> None:
     """TRAP: it puts `_` behind fields of these names."""
     taken = {"hash", "registry", "entries", "size", "new"}
     _, metadata = client()
@@ -253,7 +275,7 @@ def test_our_pallets_avoid_the_names_that_polkadot_js_changes() -> None:
     assert {item for item in fields if item[1] in taken} == {("Event", "hash")}
 
 
-def test_the_code_in_the_state_changes_with_the_metadata() -> None:
+def test_trap_code_changes_with_the_metadata() -> None:
     """TRAP: PAPI fails without `:code`, and keeps metadata by its hash."""
     runtime = new_runtime()
     chain = MemoryChain.new(runtime)
@@ -262,7 +284,7 @@ def test_the_code_in_the_state_changes_with_the_metadata() -> None:
     assert new_runtime(existential_deposit=5).code() != runtime.code()
 
 
-def test_clients_that_take_everything_apart_find_no_map_they_cannot_iterate() -> None:
+def test_trap_hashers_keep_the_key_so_that_every_map_can_be_iterated() -> None:
     """TRAP: a map whose hasher does not keep the key cannot be iterated."""
     _, metadata = client()
     hashers = {
