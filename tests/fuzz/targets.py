@@ -37,7 +37,7 @@ from tests.rpc.fake_node import FakeNode
 from tests.support import new_runtime
 
 MESSAGES_PER_NODE = 256  # then a new one: a node keeps keys and extrinsics
-FRAME_BYTES_MAX = 1_000
+FRAME_BYTES_MAX = 256  # so that one that is larger fits into an input
 STEPS_MAX = 100_000  # of a call that gives others a turn; the largest list of keys needs fewer
 
 
