@@ -128,6 +128,11 @@ class Session:
         self.connection.close()
 
     @property
+    def subscriptions(self) -> int:
+        """How many are open."""
+        return len(self._sinks)
+
+    @property
     def feed(self) -> ChainFeed:
         """Where heads come from."""
         return self._services.feed

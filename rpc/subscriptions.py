@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FEED_EVENTS_MAX = 1_024  # half an hour of blocks; more only pile up when the loop stands still
 FEED_CHECKPOINT_EVERY = 128  # subscribers served, in about a millisecond, before others' turn
 OUTBOX_BYTES_MAX = 4 << 20  # then no more is taken; the last message may be a largest reply
+PENDING_PER_SUBSCRIPTION = 16  # as in polkadot-sdk; a block may concern all of a client at once
 
 
 class Outbox:
@@ -46,9 +47,13 @@ class Outbox:
         """Whether it takes no more messages."""
         return self._is_closed
 
-    def offer(self, message: bytes) -> bool:
-        """Append unless the number of messages is at its bound; False then."""
-        if len(self._queue) >= self._messages_max or self._is_closed:
+    def offer(self, message: bytes, subscriptions: int = 0) -> bool:
+        """Append unless messages or bytes are at their bound; False then.
+
+        `subscriptions`: how many the client has, each of which may have some messages waiting.
+        """
+        messages_max = self._messages_max + subscriptions * PENDING_PER_SUBSCRIPTION
+        if len(self._queue) >= messages_max or self._bytes >= OUTBOX_BYTES_MAX or self._is_closed:
             return False
         self._append(message)
         return True

@@ -238,7 +238,7 @@ class WebSocketConnection:
             if sent == len(frame):
                 return True
             frame = frame[sent:]
-        is_queued = self._outbox.offer(frame)
+        is_queued = self._outbox.offer(frame, self._session.subscriptions)
         self._write_soon()
         return is_queued
 

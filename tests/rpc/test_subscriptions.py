@@ -387,6 +387,29 @@ class TestBounds:
             assert server.server.stats.slow_consumers_dropped == 1
             assert server.server.stats.ws_clients == 1
 
+    @pytest.mark.slow
+    async def test_a_block_may_concern_all_subscriptions_of_a_client_at_once(
+        self, server: Running
+    ) -> None:
+        count, blocks = 1_000, 3
+        batch = [
+            {"jsonrpc": "2.0", "id": number, "method": "chain_subscribeNewHeads", "params": []}
+            for number in range(count)
+        ]
+        async with server.websocket() as client:
+            await client.send(json.dumps(batch))
+            await settle()  # more comes than the kernel keeps for a client that is busy
+            for _ in range(blocks):
+                server.node.chain.grow()
+                await settle()
+
+            reply = await client.receive()
+            heads = [await client.receive() for _ in range(count * (blocks + 1))]
+
+        assert len(reply) == count
+        assert len({head["params"]["subscription"] for head in heads}) == count
+        assert server.server.stats.slow_consumers_dropped == 0
+
     async def test_leaving_ends_all_subscriptions(self, server: Running) -> None:
         async with server.websocket() as client:
             await client.call("chain_subscribeNewHeads")
