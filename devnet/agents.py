@@ -243,15 +243,19 @@ class Street:
             await self._submit(home.suri, call)
 
     async def _pay(self, gateway: Gateway, interval: int) -> None:
-        """Move money between the bank and the chain; if it cannot be read, the next time."""
+        """Move money between the bank and the chain, by what is final: a bank takes nothing back.
+
+        If it cannot be read, the next time.
+        """
         wish = gateway.wish(interval)
         if wish is not None and wish.suri in self._accounts:
             await self._submit(*wish)
         if self._operator is None:
             return
         try:
-            due = _DUE.decode(await self._read("Payments_due"))
-            overview = PaymentsOverview.decode(await self._read("Payments_overview"))
+            final = await self._link.call("chain_getFinalizedHead")
+            due = _DUE.decode(await self._read("Payments_due", at=final))
+            overview = PaymentsOverview.decode(await self._read("Payments_overview", at=final))
         except (NodeUnreachable, RpcFailed) as error:
             log.debug("payments cannot be read: %s", error)
             return
@@ -312,9 +316,9 @@ class Street:
         """What a function of the runtime answers about an interval."""
         return await self._read(name, interval.to_bytes(4, "little"))
 
-    async def _read(self, name: str, data: bytes = b"") -> bytes:
-        """What a function of the runtime answers."""
-        answer = await self._link.call("state_call", [name, "0x" + data.hex()])
+    async def _read(self, name: str, data: bytes = b"", at: str | None = None) -> bytes:
+        """What a function of the runtime answers, after the best block or the one named."""
+        answer = await self._link.call("state_call", [name, "0x" + data.hex(), at])
         return bytes.fromhex(answer[2:])
 
     async def _place(self, suri: str, quote: Quote | None) -> None:

@@ -5,8 +5,10 @@ Once a day it wants some money back. The gateway mints what its bank's statement
 transfer after the other, pays out what is due, and attests each day what lies at the bank. Some
 bank accounts are closed, so their payouts come back.
 
-Everything follows from the day and the home, so a gateway that was restarted, or hands in what it
-handed in before, says the same again. Money in nano-DRT.
+A transfer to somebody's bank account cannot be taken back, so what is due is read from final state
+only, and paid once: what was handed in is not final at once. Everything follows from the day and
+the home, so a gateway that was restarted, or hands in what it handed in before, says the same
+again, and the chain refuses the second. Money in nano-DRT.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,6 +25,7 @@ SLOTS_PER_DAY = 96
 DEPOSIT_NANO = 20_000_000_000
 PAYOUT_NANO = 5_000_000_000
 CONFIRMED_PER_INTERVAL = 8  # a street's payouts of a day are paid within its first hours
+REPEATED_AFTER = 4  # intervals: what is not final by then was lost on its way
 CLOSED_EVERY = 13
 """Every thirteenth home has closed its bank account."""
 
@@ -64,22 +67,35 @@ class Gateway:
         self._closed = {
             account for number, account in self._accounts.items() if number % CLOSED_EVERY == 0
         }
+        self._handed_in: dict[tuple[int, AccountId], int] = {}
+        """In which interval a payout, by day and account, was last paid or given back."""
+
         self._opening_nano = FUND_NANO + sum(amount for _, amount in scenario.money())
 
     def act(self, interval: int, due: Sequence[Payout], burnt_nano: int) -> Iterator[bytes]:
         """The gateway's calls of an interval: a deposit, payouts of the days before, a statement.
 
-        `due`: payouts that wait. `burnt_nano`: what has left the bank account so far.
+        By final state: `due`, payouts that wait, and `burnt_nano`, what has left the bank account.
         """
+        waiting = {(payout.day, payout.account) for payout in due}
+        self._handed_in = {key: at for key, at in self._handed_in.items() if key in waiting}
         day, slot = divmod(interval - self._genesis_interval, SLOTS_PER_DAY)
         paying_in = self._number_at(slot)
         if paying_in is not None:
             reference = deposit_reference(day, paying_in)
             yield calls.deposit(reference, self._accounts[paying_in], day, DEPOSIT_NANO)
-        for payout in due[:CONFIRMED_PER_INTERVAL]:
+        unpaid = [payout for payout in due if not self._is_under_way(payout, interval)]
+        for payout in unpaid[:CONFIRMED_PER_INTERVAL]:
+            self._handed_in[payout.day, payout.account] = interval
             yield self._execute(payout)
         if slot == ATTEST_SLOT:
-            yield calls.attest_reserve(day, self.statement_nano(interval) - burnt_nano)
+            left_nano = burnt_nano + sum(
+                payout.amount_nano
+                for payout in due
+                if (payout.day, payout.account) in self._handed_in
+                and payout.account not in self._closed
+            )
+            yield calls.attest_reserve(day, self.statement_nano(interval) - left_nano)
 
     def wish(self, interval: int) -> Signed | None:
         """The home that wants money at its bank in an interval."""
@@ -95,6 +111,10 @@ class Gateway:
         each_day = sum(1 for s in range(SLOTS_PER_DAY) if self._number_at(s) is not None)
         today = sum(1 for s in range(slot + 1) if self._number_at(s) is not None)
         return self._opening_nano + (day * each_day + today) * DEPOSIT_NANO
+
+    def _is_under_way(self, payout: Payout, interval: int) -> bool:
+        at = self._handed_in.get((payout.day, payout.account))
+        return at is not None and interval < at + REPEATED_AFTER
 
     def _number_at(self, slot: int) -> int | None:
         """Whose turn it is in a quarter hour."""

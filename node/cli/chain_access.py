@@ -187,9 +187,9 @@ async def node_at(address: NodeAddress) -> AsyncGenerator[Link]:
         raise failure
 
 
-async def ask(link: Link, name: str, data: bytes, form: "TypeForm[T]") -> T:
-    """What a function of the runtime answers."""
-    answer = await link.call("state_call", [name, "0x" + data.hex()])
+async def ask(link: Link, name: str, data: bytes, form: "TypeForm[T]", at: str | None = None) -> T:
+    """What a function of the runtime answers, after the best block or the one named."""
+    answer = await link.call("state_call", [name, "0x" + data.hex(), at])
     return codec(form).decode(bytes.fromhex(answer[2:]))
 
 

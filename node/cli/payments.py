@@ -48,14 +48,17 @@ def group() -> None:
 @OUTPUT
 @rpc_options
 async def show(account: str | None, output: str, node: NodeAddress) -> None:
-    """Show where payments stand, and payouts that wait."""
+    """Show where payments stand, and payouts that wait: what is final, so a bank may act on it."""
     async with node_at(node) as link:
-        overview = await ask(link, "Payments_overview", b"", Overview)
+        final = await link.call("chain_getFinalizedHead")
+        overview = await ask(link, "Payments_overview", b"", Overview, final)
         if account is None:
-            waiting: list[PayoutView] = await ask(link, "Payments_due", b"", list[PayoutView])
+            waiting: list[PayoutView] = await ask(
+                link, "Payments_due", b"", list[PayoutView], final
+            )
         else:
             who = account_of_text(account)
-            waiting = await ask(link, "Payments_of", who, list[PayoutView])
+            waiting = await ask(link, "Payments_of", who, list[PayoutView], final)
     if output == "json":
         click.echo(json.dumps(as_json(overview, waiting), indent=2))
         return

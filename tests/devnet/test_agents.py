@@ -7,6 +7,7 @@ import trio
 
 from devnet import agents, calls, sealed_calls
 from devnet.agents import Street, Timing, slot_of
+from devnet.bank import Payout
 from devnet.homes import NOTHING, SEALED_SLOTS, Correction, HomeAgent, Quote, Standing
 from devnet.meters import Reading
 from devnet.rpc_client import Link, RpcFailed
@@ -51,6 +52,7 @@ class FakeLink(Link):
         """What waits to be revealed, by interval."""
 
         self.refusals: list[Exception] = []
+        self.payments: dict[str, bytes] = {}
 
     @property
     def is_up(self) -> bool:
@@ -83,6 +85,9 @@ class FakeLink(Link):
                 assert params[1] == "0x" + KeyPair.from_suri(HOME, Scheme.SR25519).account.hex()
                 entries = [entry for each in self.sealed.values() for entry in each]
                 return "0x" + SEALED_ENTRIES.encode(entries).hex()
+            case "state_call" if params[0] in self.payments:
+                assert params[2] == FINAL
+                return "0x" + self.payments[params[0]].hex()
             case "state_call":
                 assert params[0] == "Trading_order_book"
                 if self.is_book_lost:
@@ -131,6 +136,38 @@ def make_street(link: FakeLink) -> Street:
 class StubOperator:
     def corrections(self, interval: int) -> list[Correction]:
         return [Correction(1, interval, 40, 0, "read by hand")]
+
+
+class StubGateway:
+    suri = "//Gateway"
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, list[Payout], int]] = []
+
+    def wish(self, interval: int) -> None:
+        return None
+
+    def act(self, interval: int, due: list[Payout], burnt_nano: int) -> list[bytes]:
+        self.seen.append((interval, due, burnt_nano))
+        return [calls.confirm_payout(payout.day, payout.account) for payout in due]
+
+
+async def test_the_gateway_acts_on_what_is_final() -> None:
+    link, gateway = FakeLink(), StubGateway()
+    payout = Payout(0, b"a" * 32, 5, bytes(32))
+    overview = agents.PaymentsOverview(None, 1, agents.PaymentFlows(9, 4, 0, 5, 1), 100, None, 0)
+    link.payments = {
+        "Payments_due": codec(list[Payout]).encode([payout]),
+        "Payments_overview": overview.encode(),
+    }
+    street = Street(
+        cast(Any, link), [], [], None, TIMING, cast(Any, StubOperator()), cast(Any, gateway)
+    )
+
+    await street.act(110)
+
+    assert gateway.seen == [(110, [payout], 4)]
+    assert calls_in(link)[-1] == calls.confirm_payout(0, b"a" * 32)
 
 
 async def test_silent_meters_report_nothing_and_the_operator_corrects() -> None:

@@ -67,6 +67,33 @@ def test_due_payouts_are_paid_and_closed_accounts_get_theirs_back(
     assert len(found) == CONFIRMED_PER_INTERVAL
 
 
+def test_what_is_not_final_yet_is_not_paid_again_unless_it_was_lost(scenario: Scenario) -> None:
+    gateway = Gateway(scenario, FIRST)
+    due = [Payout(0, account_of(n), 5, bytes(32)) for n in (1, 2)]
+    interval = FIRST + 96 + 50
+
+    first = list(gateway.act(interval, due, 0))
+    meanwhile = [list(gateway.act(interval + n, due, 0)) for n in range(1, bank.REPEATED_AFTER)]
+    again = list(gateway.act(interval + bank.REPEATED_AFTER, due[1:], 5))
+
+    assert first == [calls.confirm_payout(0, account_of(n)) for n in (1, 2)]
+    assert meanwhile == [[]] * (bank.REPEATED_AFTER - 1)
+    assert again == [calls.confirm_payout(0, account_of(2))]
+
+
+def test_the_statement_has_lost_what_was_paid_and_is_not_final_yet(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bank, "CLOSED_EVERY", 2)
+    gateway = Gateway(scenario, FIRST)
+    due = [Payout(0, account_of(n), 5, bytes(32)) for n in (1, 2)]
+
+    *_, call = gateway.act(FIRST + 96 + ATTEST_SLOT, due, 7)
+
+    statement = gateway.statement_nano(FIRST + 96 + ATTEST_SLOT)
+    assert call == calls.attest_reserve(1, statement - 7 - 5), "what came back is still there"
+
+
 def test_the_statement_is_the_opening_and_all_that_came_less_what_left(scenario: Scenario) -> None:
     gateway = Gateway(scenario, FIRST)
     opening = sum(scenario.chain_spec(FIRST).genesis["balances"]["accounts"].values())

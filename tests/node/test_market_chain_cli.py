@@ -34,10 +34,13 @@ SIGNER = ("--suri", "//Home//1")
 
 
 class FakeLink:
-    """A node: `answers` by the name of a runtime function, `taken` what was handed in."""
+    """A node: `answers` by the name of a runtime function, `taken` what was handed in, `asked`
+    after which blocks it was asked.
+    """
 
     answers: dict[str, bytes]
     taken: list[bytes]
+    asked: list[tuple[str, str | None]]
     is_up = True
     times_connected = 0
 
@@ -65,13 +68,14 @@ class FakeLink:
             case "state_call":
                 if params[0] == "AccountNonceApi_account_nonce":
                     return "0x" + len(self.taken).to_bytes(4, "little").hex()
+                self.asked.append((params[0], params[2]))
                 return "0x" + self.answers[params[0]].hex()
         raise AssertionError(method)
 
 
 @pytest.fixture(autouse=True)
 def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeLink]]:
-    FakeLink.answers, FakeLink.taken, FakeLink.is_up = {}, [], True
+    FakeLink.answers, FakeLink.taken, FakeLink.asked, FakeLink.is_up = {}, [], [], True
     monkeypatch.setattr(chain_access, "Link", FakeLink)
     yield FakeLink
 

@@ -19,7 +19,7 @@ from runtime.pallets.payments import (
 from runtime.primitives.crypto import KeyPair, Scheme, ss58_encode
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import codec
-from tests.node.test_market_chain_cli import FakeLink, calls_taken, node
+from tests.node.test_market_chain_cli import FINAL, FakeLink, calls_taken, node
 
 __all__ = ["node"]
 SIGNER = ("--suri", "//Home//1")
@@ -71,6 +71,7 @@ async def test_it_shows_where_payments_stand() -> None:
     assert found["payouts"][0]["amount_nano"] == 5 * DRT
     of_account = json.loads((await payments("show", "--account", ADDRESS, "-o", "json")).output)
     assert of_account["payouts"] == []
+    assert {at for _, at in FakeLink.asked} == {FINAL}, "a bank pays by it, and takes nothing back"
 
 
 async def test_a_payout_is_requested_and_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
