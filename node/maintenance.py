@@ -21,6 +21,7 @@ from node.clock import Clock
 from node.database import Column, Database
 from node.errors import ConfigInvalid, NodeError
 from node.kernels import prepare_kernels
+from node.repair import finish_repair
 from node.state_store import StateDiscarded
 from runtime.primitives.types import Hash
 from runtime.runtime import UnknownVersion
@@ -43,6 +44,7 @@ def open_chain(chain_spec: Path, base_path: Path) -> Generator[Chain]:
     spec = load_chain_spec(chain_spec)
     prepare_kernels()
     runtime = spec.runtime()
+    finish_repair(base_path)
     database = Database.open(folder)
     try:
         yield Chain.open(database, runtime, spec.genesis_storage(runtime), _states_kept(database))

@@ -33,6 +33,8 @@ from runtime.primitives.scale import DecodeError
 from runtime.primitives.types import Hash
 from runtime.state.trie import Trie, TrieCommit, extrinsics_root
 
+COPY, WHOLE = "db.repair", "db.repaired"  # beside the database: under work, and ready
+
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
@@ -59,10 +61,11 @@ class Repaired:
 
 def repair(base_path: Path, spec: ChainSpec) -> Repaired:
     """Repair the database of a stopped node. Raises `StorageUnusable`; then all is as it was."""
-    folder = base_path / "db"
-    copy = base_path / "db.repair"
+    finish_repair(base_path)
+    folder, copy = base_path / "db", base_path / COPY
     _refuse_open(folder)
-    shutil.rmtree(copy, ignore_errors=True)
+    for remains in (copy, base_path / WHOLE):
+        shutil.rmtree(remains, ignore_errors=True)
     try:
         shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("LOCK", "OWNER"))
     except (OSError, shutil.Error) as error:
@@ -87,10 +90,23 @@ def repair(base_path: Path, spec: ChainSpec) -> Repaired:
         shutil.rmtree(copy, ignore_errors=True)
         raise
     damaged = _free_name(folder)
+    copy.rename(base_path / WHOLE)
     folder.rename(damaged)
-    copy.rename(folder)
-    _sync_folder(base_path)
+    finish_repair(base_path)
     return Repaired(work.final_before, final, lowest, dropped, damaged)
+
+
+def finish_repair(base_path: Path) -> None:
+    """Let the copy that is whole take the place of the database that was moved away for it.
+
+    Does nothing in any other case. Whatever opens the database calls this first, should a repair
+    have been killed between its two steps.
+    """
+    folder, whole = base_path / "db", base_path / WHOLE
+    if folder.exists() or not whole.exists():
+        return
+    whole.rename(folder)
+    _sync_folder(base_path)
 
 
 def _refuse_open(folder: Path) -> None:

@@ -1,6 +1,8 @@
 """Work on a stopped node's chain: export, import, revert, checks, repair."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 
 import asyncclick as click
 import pytest
+import trio
 from asyncclick.testing import CliRunner
 
 from node.block_file import BlockFile
@@ -378,6 +381,45 @@ async def test_a_lost_state_that_nothing_replaces_ends_the_repair_and_changes_no
 
     assert not (copy / "db.repair").exists()
     assert len(stored(copy, Column.VALUE)) == len(values) - len(values[::3])
+
+
+DIES_BEFORE_THE_LAST_STEP = """
+import os, signal, sys
+from pathlib import Path
+from node import repair
+from node.chain_spec import load_chain_spec
+
+finish, calls = repair.finish_repair, []
+
+def dying(base_path):
+    calls.append(base_path)
+    if len(calls) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    finish(base_path)
+
+repair.finish_repair = dying
+repair.repair(Path(sys.argv[1]), load_chain_spec(Path(sys.argv[1]) / "chain-spec.json"))
+"""
+
+
+async def test_a_repair_that_was_killed_before_its_last_step_is_finished_by_what_comes_next(
+    copy: Path,
+) -> None:
+    (copy / "db" / "CURRENT").unlink()
+    killed = await trio.run_process(
+        [sys.executable, "-c", DIES_BEFORE_THE_LAST_STEP, str(copy)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert not (copy / "db").exists() and (copy / "db.damaged-1").is_dir()
+
+    await dret("revert", "-d", str(copy))
+
+    chain = SealedChain(copy / "db", small_spec())
+    assert chain.chain.finalized.number == FINAL
+    chain.close()
+    assert not (copy / "db.repaired").exists()
 
 
 async def test_repair_of_nothing_says_so(fresh: Path) -> None:
