@@ -15,6 +15,7 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from importlib.metadata import version
 from typing import TypeVar, cast
 
@@ -43,7 +44,7 @@ from node.kernels import prepare_kernels
 from node.keystore import draw_seed, parse_node_key, write_private
 from node.lifeline import stop_on_signal, stop_with_parent
 from node.market_view import MarketView
-from node.metrics import Instruments, MetricsServer, Reading, SignerReading
+from node.metrics import Instruments, MetricsServer
 from node.override_file import installed
 from node.pool import (
     ForgedExtrinsic,
@@ -54,6 +55,8 @@ from node.pool import (
     Validity,
 )
 from node.port_holder import describe_taken
+from node.readings import read_node
+from node.repair import finish_repair
 from node.rpc_ports import (
     ChainAdapter,
     KeysAdapter,
@@ -64,9 +67,8 @@ from node.rpc_ports import (
 )
 from node.signing.opening import keys_held, open_signer
 from node.signing.port import SessionSigner
-from node.signing.remote import RemoteSigner
 from node.sync_server import SyncServer
-from node.warp import warp
+from node.warp import FOLDER, Warper, swap
 from node.wire import NetworkWire, make_status
 from p2p.network import Network, NetworkConfig
 from p2p.ports import AddressInvalid, ListenError
@@ -120,26 +122,44 @@ async def run_node(
     raise_file_limit(config.rpc_limits.connections_max)
     # A kernel that is compiled inside a block would hold up everything else for many seconds.
     prepare_kernels()
-    clock = SystemClock(config.wall_clock_offset_ms)
-    if config.sync == "warp":
-        await _warp(config, spec, clock)
-    is_again, started = True, _Once(task_status)
-    while is_again:
+    clock, started = SystemClock(config.wall_clock_offset_ms), _Once(task_status)
+    ending = _Ending.AGAIN
+    while ending is not _Ending.STOPPED:
+        finish_repair(config.base_path)
         database = Database.open(config.base_path / "db")
         try:
             with keys_held(config):
                 parts = _build(config, spec, clock, database)
-                is_again = await _run(parts, started)
+                ending = await _run(parts, started)
         finally:
             database.close()
             log.info("The database is closed")
+        if ending is _Ending.WARPED:
+            swap(config.base_path / "db")
         # On the same ports again, also when the system chose them.
         config = replace(
             config,
+            sync="full" if ending in (_Ending.WARPED, _Ending.NOT_WARPED) else config.sync,
             port=parts.network.port,
             rpc_port=parts.server.port,
             prometheus_port=parts.prometheus_port,
         )
+
+
+class _Ending(Enum):
+    """Why a node's parts have ended, and so what comes next."""
+
+    STOPPED = auto()
+    """It was told to."""
+
+    AGAIN = auto()
+    """The disk takes writes again: all is to be built anew from what is stored."""
+
+    WARPED = auto()
+    """The last final state is there, in a database of its own."""
+
+    NOT_WARPED = auto()
+    """A warp is not worth while: block by block."""
 
 
 class _Once:
@@ -152,25 +172,6 @@ class _Once:
         if self._task_status is not None:
             self._task_status.started(parts)
             self._task_status = None
-
-
-async def _warp(config: NodeConfig, spec: ChainSpec, clock: Clock) -> None:
-    """Begin with the last final state; ends early, and with the node, when it is told to stop."""
-    runtime = spec.runtime()
-    genesis = spec.genesis_storage(runtime)
-    rng = random.Random(draw_seed())
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(stop_on_signal, nursery.cancel_scope)
-            await warp(
-                config.base_path / "db",
-                lambda database: Chain.open(database, runtime, genesis, config.state_pruning),
-                lambda chain: _network(config, spec, chain, clock, rng),
-                config.checkpoint or spec.checkpoint,
-            )
-            nursery.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        raise _cause(group, config) from group
 
 
 def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database) -> NodeParts:
@@ -236,7 +237,7 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
     )
     metrics = MetricsServer(
         instruments,
-        lambda: _read_metrics(chain, pool, view, sync_target, engine.core, market, signer),
+        lambda: read_node(chain, pool, view, sync_target, engine.core, market, signer),
         stats,
         network.counters,
         {"name": config.name, "version": NODE_VERSION, "chain": spec.id},
@@ -247,9 +248,13 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
     )
 
 
-async def _run(parts: NodeParts, started: _Once) -> bool:
-    """Run until told to stop; True when the disk takes writes again and all is to be built anew."""
-    config, is_again = parts.config, False
+async def _run(parts: NodeParts, started: _Once) -> _Ending:
+    """Answer by RPC, and warp or take part, until told to stop or until all is to be built anew."""
+    config, ending = parts.config, _Ending.STOPPED
+    is_warp_wanted = config.sync == "warp"
+    if is_warp_wanted and parts.chain.best.number > 0:
+        log.info("The database has %d blocks: it goes on from there", parts.chain.best.number)
+        is_warp_wanted = False
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stop_on_signal, nursery.cancel_scope)
@@ -261,18 +266,32 @@ async def _run(parts: NodeParts, started: _Once) -> bool:
                 parts.prometheus_port = await nursery.start(
                     parts.metrics.run, config.prometheus_address, config.prometheus_port
                 )
-            failure = await _take_part(parts, started)
-            reason = f"This node is read-only: {failure}"
-            parts.pool.close(reason)
-            parts.instruments.alarm(effects.Alarm(AlarmKind.DISK, reason))
-            started(parts)
-            await parts.disk.until_writable(failure)
-            log.info("The disk takes writes again: the node goes on from what is stored")
-            is_again = True
+            ending = await (_warp(parts) if is_warp_wanted else _live(parts, started))
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         raise _cause(group, config) from group
-    return is_again
+    return ending
+
+
+async def _warp(parts: NodeParts) -> _Ending:
+    """Fetch the last final state into a database of its own."""
+    config = parts.config
+    parts.pool.close("This node has no state yet: it fetches the last final one (--sync warp)")
+    folder, checkpoint = config.base_path / FOLDER, config.checkpoint or parts.spec.checkpoint
+    warper = Warper(parts.chain, parts.network, folder, checkpoint)
+    return _Ending.WARPED if await warper.run() else _Ending.NOT_WARPED
+
+
+async def _live(parts: NodeParts, started: _Once) -> _Ending:
+    """Take part until the disk refuses a write, then answer by RPC until it takes them again."""
+    failure = await _take_part(parts, started)
+    reason = f"This node is read-only: {failure}"
+    parts.pool.close(reason)
+    parts.instruments.alarm(effects.Alarm(AlarmKind.DISK, reason))
+    started(parts)
+    await parts.disk.until_writable(failure)
+    log.info("The disk takes writes again: the node goes on from what is stored")
+    return _Ending.AGAIN
 
 
 async def _take_part(parts: NodeParts, started: _Once) -> DiskFailed:
@@ -436,43 +455,6 @@ def _sync_target(chain: Chain, view: NetworkView) -> Callable[[], int]:
         return max(chain.best.number, best_of_peers)
 
     return target
-
-
-def _read_metrics(
-    chain: Chain,
-    pool: Pool,
-    view: NetworkView,
-    sync_target: Callable[[], int],
-    core: Core,
-    market: MarketView,
-    signer: SessionSigner,
-) -> Reading:
-    status = core.status
-    return Reading(
-        best=chain.best.number,
-        finalized=chain.finalized.number,
-        sync_target=sync_target(),
-        peers=len(view.peers()),
-        is_major_syncing=status.is_major_syncing,
-        ready_transactions=pool.ready_count,
-        future_transactions=pool.future_count,
-        grandpa_round=status.round,
-        is_voting=status.is_voting,
-        clock_offset_ms=status.clock_offset_ms,
-        pending_set_sessions=_pending_set_sessions(chain),
-        market=market.status(),
-        signer=None
-        if not isinstance(signer, RemoteSigner)
-        else SignerReading(not signer.is_away, signer.losses),
-    )
-
-
-def _pending_set_sessions(chain: Chain) -> int:
-    """How many sessions ago the validators changed, while the old ones' proof is still awaited."""
-    state = chain.best_state()
-    handoff = chain.runtime_of(state).open_handoff(Overlay(state))
-    length = chain.runtime.constants.session_blocks
-    return 0 if handoff is None else (chain.best.number - handoff) // length
 
 
 # --- ending ---------------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """Begins with the last final state instead of the first block: `dret node run --sync warp`.
 
-Before anything else of the node runs, and only while its database holds no more than the genesis
-block: the proof of all handoffs is asked of the peer that is furthest ahead and followed from the
-genesis voters (`consensus.warp`); the block it leads to is fetched, and its state part by part,
-each checked against the state root. All of it is written into a database of its own, which takes
-the place of the empty one when the last part is on disk. The node then starts as after any stop; it
-catches up with the head, and fetches the old blocks when there is nothing else to fetch.
+Before the node takes part, and only while its database holds no more than the genesis block, by
+which RPC answers meanwhile: the proof of all handoffs is asked of the peer that is furthest ahead
+and followed from the genesis voters (`consensus.warp`); the block it leads to is fetched, and its
+state part by part, each checked against the state root. All of it is written into a database of its
+own, which takes the place of the empty one when the last part is on disk. The node then starts as
+after any stop; it catches up with the head, and fetches the old blocks when there is nothing else
+to fetch.
 
 Invariant: what is not proved from the genesis voters is not written; an interrupted warp leaves the
 empty database.
@@ -14,7 +15,6 @@ empty database.
 import logging
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,32 +58,10 @@ class Snapshot:
     extrinsics: list[bytes]
 
 
-async def warp(
-    folder: Path,
-    open_chain: Callable[[Database], Chain],
-    make_network: Callable[[Chain], Network],
-    checkpoint: tuple[int, bytes] | None,
-) -> None:
-    """Put the last final state into the database in `folder`, unless there is more in it.
-
-    Raises `ConfigInvalid` when the chain runs another version than this program has.
-    """
-    database = Database.open(folder)
-    try:
-        chain = open_chain(database)
-        if chain.best.number > 0:
-            log.info("The database has %d blocks: it goes on from there", chain.best.number)
-            return
-        warper = Warper(chain, make_network(chain), folder.with_name(FOLDER), checkpoint)
-        is_done = await warper.run()
-    finally:
-        database.close()
-    if is_done:
-        _swap(folder, folder.with_name(FOLDER))
-
-
 class Warper:
-    """One warp over a network of its own."""
+    """One warp, over a network that runs for it alone. `run` raises `ConfigInvalid` when the chain
+    runs another version than this program has.
+    """
 
     def __init__(
         self, chain: Chain, network: Network, folder: Path, checkpoint: tuple[int, bytes] | None
@@ -290,8 +268,9 @@ class Warper:
             batch.put(Column.META, b"finalized", block_hash)
 
 
-def _swap(folder: Path, complete: Path) -> None:
-    """Let the complete database take the place of the empty one."""
+def swap(folder: Path) -> None:
+    """Let the complete database take the place of the empty one, which is closed."""
+    complete = folder.with_name(FOLDER)
     empty = folder.with_name(folder.name + ".empty")
     shutil.rmtree(empty, ignore_errors=True)
     folder.rename(empty)

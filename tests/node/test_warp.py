@@ -1,10 +1,12 @@
 """A node that begins with the last final state of a chain with fifty handoffs."""
 
 import random
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -28,6 +30,7 @@ from runtime.primitives.grandpa import Justification
 from runtime.primitives.types import Hash
 from runtime.state.backend import MemoryBackend
 from runtime.state.overlay import Overlay
+from tests.live.network import RpcFailed, ask, ask_or_none, free_port
 from tests.support.accounts import BOB
 from tests.support.runtimes import VALIDATORS
 from tests.support.sealed_chain import SealedChain, small_spec
@@ -400,3 +403,56 @@ async def test_full_sync_takes_every_block_and_comes_to_the_same_head(
 
         assert node.chain.finalized.number == source.chain.finalized.number
         assert node.chain.gap is None
+
+
+async def test_a_node_that_warps_answers_for_health_and_how_far_the_others_are(
+    source: SealedChain, config: NodeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_go_on = trio.Event(), trio.Event()
+    fetch = warping.Warper._copy_state
+
+    async def held_up(*arguments: Any) -> int:
+        begun.set()
+        await may_go_on.wait()
+        return await fetch(*arguments)
+
+    monkeypatch.setattr(warping.Warper, "_copy_state", held_up)
+    port, metrics_port = free_port(), free_port()
+    config = replace(config, rpc_port=port, prometheus_port=metrics_port)
+    async with served(Counting(source.chain)) as peers, trio.open_nursery() as nursery:
+        nursery.start_soon(run_node, replace(config, reserved_nodes=tuple(peers)))
+        with trio.fail_after(60):
+            await begun.wait()
+
+        health, state, refused = await trio.to_thread.run_sync(ask_all, port)
+        metrics = await trio.to_thread.run_sync(scrape, metrics_port)
+        may_go_on.set()
+        with trio.fail_after(60):
+            while await trio.to_thread.run_sync(best_at, port) < source.chain.best.number:
+                await trio.sleep(0.05)
+        nursery.cancel_scope.cancel()
+
+    assert health["isSyncing"] and health["peers"] == 1
+    assert (state["startingBlock"], state["currentBlock"]) == (0, 0)
+    assert state["highestBlock"] == source.chain.best.number
+    assert refused.code == 1016 and "--sync warp" in str(refused.data)
+    assert "substrate_sub_libp2p_is_major_syncing 1.0" in metrics
+
+
+def ask_all(port: int) -> tuple[Any, Any, RpcFailed]:
+    """Health, how far it is, and what becomes of a transaction."""
+    with pytest.raises(RpcFailed) as refused:
+        ask(port, "author_submitExtrinsic", "0x00")
+    return ask(port, "system_health"), ask(port, "system_syncState"), refused.value
+
+
+def scrape(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
+def best_at(port: int) -> int:
+    """-1 while nobody answers: between the warp and the node."""
+    header = ask_or_none(port, "chain_getHeader")
+    return int(header["number"], 16) if header else -1
