@@ -364,7 +364,7 @@ def constants(genesis_interval: int, timing: Timing) -> dict[str, int]:
         "gossip_duration_ms": timing.slot_ms // 6,
         "block_weight_max": block_weight,
         "block_length_max": 1 << 20,
-        "clearing_weight": block_weight // 4,
+        "clearing_weight": block_weight * 3 // 8,
         "settlement_weight": block_weight // 4,
         "block_hash_count": 4_096,
         "ss58_prefix": SS58_PREFIX,

@@ -23,8 +23,10 @@ from node.cli.chain_access import (
     rpc_options,
     signer_options,
     submit,
+    u32,
 )
 from node.cli.intervals import INTERVAL, SLOTS_PER_DAY, When, numbers_of
+from runtime.pallets.trading.coupled_accepted import CoupledSchedule
 from runtime.pallets.trading.coupled_records import (
     BLOCKS_MAX,
     Battery,
@@ -258,6 +260,28 @@ def row_of(entry: CoupledEntry) -> dict[str, object]:
         "last": named[-1],
         "held_nano": entry.order.held_nano,
     }
+
+
+@coupled.command()
+@CONNECTION
+@OUTPUT
+@rpc_options
+async def schedule(connection: int, output: str, node: NodeAddress) -> None:
+    """Show what coupled orders of a connection were accepted with: what its devices do."""
+    async with node_at(node) as link:
+        found = await ask(link, "Trading_coupled_schedules", u32(connection), list[CoupledSchedule])
+    if output == "json":
+        rows = [
+            {"order": each.order_id, "first": each.first, "energies_wh": list(each.energies_wh)}
+            for each in found
+        ]
+        click.echo(json.dumps(rows))
+        return
+    click.echo(f"{'order':>20} {'interval':>10} {'Wh':>8}")
+    for each in found:
+        for number, wh in enumerate(each.energies_wh):
+            if wh:
+                click.echo(f"{each.order_id:>20} {each.first + number:>10} {wh:>8}")
 
 
 @coupled.command()

@@ -2,7 +2,8 @@
 
 Invariants: at most 64 orders wait, at most 4 of a connection; the money they keep aside is exactly
 their worst case (`coupled_terms.py`); an order is accepted whole over all its intervals, at a
-surplus of at least zero, at prices from feed-in to retail, or not at all (`coupled_call.py`).
+surplus of at least zero, at prices from feed-in to retail, or not at all (`coupled_call.py`). What
+was accepted is remembered for the devices that follow it (`coupled_accepted.py`).
 """
 
 from collections.abc import Sequence
@@ -19,12 +20,14 @@ from runtime.frame import (
     Pallet,
     Pays,
     Signed,
+    StorageDoubleMap,
     StorageMap,
     StorageValue,
     api,
     call,
 )
 from runtime.pallets.trading.config import Config
+from runtime.pallets.trading.coupled_accepted import CoupledSchedule, schedules_of
 from runtime.pallets.trading.coupled_call import call_coupled
 from runtime.pallets.trading.coupled_orders import (
     cancel_coupled,
@@ -44,7 +47,7 @@ from runtime.pallets.trading.records import Call, Side
 if TYPE_CHECKING:
     from runtime.pallets.trading import Trading
 
-PLACING_WEIGHT = 150_000_000  # 150 us: the order, its collateral, its account
+PLACING_WEIGHT = 200_000_000  # 200 us: the order, its collateral, its account, its predecessors
 REACH_WEIGHT = 25_000_000  # 25 us: holding, contracts and other orders of one interval
 
 Waiting = Annotated[tuple[OrderId, ...], MaxLen(COUPLED_MAX)]
@@ -61,6 +64,11 @@ class Coupled(Pallet[Config]):
 
     coupled_waiting: StorageValue[Waiting]
     """Their ids, in the order of their placement, which decides nothing."""
+
+    coupled_accepted: StorageDoubleMap[
+        ConnectionId, OrderId, CoupledSchedule | None, Identity, Identity
+    ]
+    """What coupled orders of a connection were accepted with, until their intervals are settled."""
 
     @call(12, weight=weight_of_placing, feeless=True)
     def place_coupled(
@@ -96,6 +104,11 @@ class Coupled(Pallet[Config]):
             CoupledEntry(order_id, waiting_order(self.market, order_id))
             for order_id in sorted(self.coupled_waiting.get())
         ]
+
+    @api("Trading_coupled_schedules")
+    def list_coupled_schedules(self, connection: ConnectionId) -> list[CoupledSchedule]:
+        """What the coupled orders of a connection were accepted with: what its devices do."""
+        return schedules_of(self.market, connection)
 
     @api("Trading_slot_of_day")
     def read_slot_of_day(self, interval: IntervalIndex) -> U32:

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from runtime.kernels.arrays import Int64Array
 from runtime.kernels.auction import Clearing
+from runtime.pallets.system import LIQUIDITY_FUND
 from runtime.pallets.trading.auctions import (
     CoupledBid,
     ListedAuction,
@@ -26,31 +28,34 @@ from runtime.pallets.trading.auctions import (
     listed_auction_of,
 )
 from runtime.pallets.trading.clearing import book_clearing, store_released
+from runtime.pallets.trading.coupled_accepted import remember
 from runtime.pallets.trading.coupled_orders import expire, forget, waiting_order
 from runtime.pallets.trading.coupled_records import CoupledAccepted, CoupledFill
+from runtime.pallets.trading.coupled_rooms import Room, lost_to_root
 from runtime.pallets.trading.coupled_search import (
     Accepted,
     Bounds,
     Contender,
-    Room,
     Weights,
     by_interval,
     search,
 )
 from runtime.pallets.trading.coupled_terms import entries_of, intervals_of, split_of_hold
+from runtime.pallets.trading.fund import money_of, quotes_max, with_quotes, without_quotes
 from runtime.pallets.trading.pairing import pair_fills, stored_pairs
 from runtime.pallets.trading.quiet_periods import is_quiet
-from runtime.pallets.trading.records import NO_BOOK, NO_HOLDING, Call, Holding, parts_of
+from runtime.pallets.trading.records import NO_BOOK, NO_HOLDING, Book, Call, Holding, parts_of
 from runtime.primitives.hashing import blake2_256
 
 if TYPE_CHECKING:
     from runtime.pallets.trading import Trading
 
-LOAD_INTERVAL_WEIGHT = 150_000_000  # 150 us: book, flows, and the arrays of an interval
+LOAD_INTERVAL_WEIGHT = 200_000_000  # 200 us: book, flows, quotes, and the arrays of an interval
 LOAD_ORDER_WEIGHT = 6_000_000  # 6 us: an order's hash and its place in the arrays
 ENTRY_WEIGHT = 1_500_000  # 1.5 us: an interval of an execution, made and put into its arrays
-WAITING_WEIGHT = 300_000_000  # 300 us: reading an order that waits, and where its intervals stand
-LOAD_PERCENT, SEARCH_PERCENT = 30, 20
+WAITING_WEIGHT = 400_000_000  # 400 us: reading an order that waits, where its intervals stand, and
+# writing down what it is accepted with
+LOAD_PERCENT, SEARCH_PERCENT = 40, 25
 """Of a call's weight, for reading and for searching; the rest is left for booking."""
 
 
@@ -97,8 +102,9 @@ def accept_some(market: "Trading", call: Call, group: Sequence[Contender], budge
     if not fitting:
         return budget
     named = {interval for contender in fitting for interval in intervals_of(contender.terms)}
-    auctions = {interval: auction_at(market, call, interval) for interval in sorted(named)}
-    rooms = [room_of(market, auction) for auction in auctions.values()]
+    auctions = auctions_at(market, call, sorted(named))
+    lost_ppm = lost_to_root(next(iter(auctions.values())).tree)
+    rooms = [room_of(market, auction, lost_ppm) for auction in auctions.values()]
     config = market.config
     search_weight = budget * SEARCH_PERCENT // 100
     outcome = search(
@@ -139,24 +145,38 @@ def fitting_in(
 def load_weight_of(market: "Trading", interval: int) -> int:
     """What reading an interval takes."""
     book = market.books[interval] or NO_BOOK
-    return LOAD_INTERVAL_WEIGHT + LOAD_ORDER_WEIGHT * book.orders
+    return LOAD_INTERVAL_WEIGHT + LOAD_ORDER_WEIGHT * (book.orders + quotes_max(market))
 
 
-def auction_at(market: "Trading", call: Call, interval: int) -> ListedAuction:
-    """All that a call knows of an interval."""
-    book = market.books[interval] or NO_BOOK
-    holdings = dict(market.holdings.items_under(interval))
-    return listed_auction_of(market, call, interval, book, holdings)
+def auctions_at(
+    market: "Trading", call: Call, intervals: Sequence[int]
+) -> dict[int, ListedAuction]:
+    """All that a call knows of some intervals, with the quotes of the liquidity fund in each, which
+    share its money. Nothing of it is kept aside before something is accepted.
+    """
+    fund, money_nano = market.fund.get(), money_of(market)
+    found: dict[int, ListedAuction] = {}
+    for interval in intervals:
+        book = market.books[interval] or NO_BOOK
+        holdings = dict(market.holdings.items_under(interval))
+        if fund is not None:
+            before = holdings.get(fund.connection, NO_HOLDING)
+            book, quoting = with_quotes(market, fund, interval, book, before, money_nano)
+            if quoting.orders:
+                holdings[fund.connection] = quoting
+                money_nano -= quoting.held_nano - before.held_nano
+        found[interval] = listed_auction_of(market, call, interval, book, holdings)
+    return found
 
 
-def room_of(market: "Trading", auction: ListedAuction) -> Room:
+def room_of(market: "Trading", auction: ListedAuction, lost_ppm: Int64Array) -> Room:
     """An interval as the search sees it."""
     orders = auction.orders
     return Room(
         auction.interval,
         orders,
         int(orders.qty.sum()),
-        int(auction.tree.parent.size),
+        lost_ppm,
         auction.is_lifted or (orders.price.size > 0 and int(orders.price.min()) < 1),
         stored_pairs(market, auction.interval),
     )
@@ -196,11 +216,13 @@ def book_accepted(
             fills[order].append(CoupledFill(interval, max(wh, 0), max(-wh, 0), price))
         before = dict.fromkeys(changed, NO_HOLDING) | dict(auction.holdings)
         pair_fills(market, call.parent_hash, interval, before, changed, flows)
+        book = take_fund_back(market, auction, book, changed)
         for connection, holding in changed.items():
             store_released(market, interval, connection, holding)
         market.books[interval] = replace(book, cleared_ms=call.moment_ms)
     for order, each in enumerate(accepted):
         settle_hold(market, each, left_nano[order])
+        remember(market, each.contender.connection, each.contender.order_id, fills[order])
         market.deposit_event(
             CoupledAccepted(
                 each.contender.order_id,
@@ -209,6 +231,24 @@ def book_accepted(
                 tuple(fills[order]),
             )
         )
+
+
+def take_fund_back(
+    market: "Trading", auction: ListedAuction, book: Book, changed: dict[int, Holding]
+) -> Book:
+    """The book without what nobody took of the fund's quotes. If somebody took some, its collateral
+    is kept aside, and its holding, among those `changed`, keeps no order.
+    """
+    fund = market.fund.get()
+    if fund is None or fund.connection not in auction.holdings:
+        return book
+    quoting = auction.holdings[fund.connection]
+    filled = changed.get(fund.connection)
+    if filled is not None:
+        stored = market.holdings[auction.interval, fund.connection]
+        market.config.currency.hold(LIQUIDITY_FUND, quoting.held_nano - stored.held_nano)
+        changed[fund.connection] = replace(filled, orders=())
+    return without_quotes(book, filled or quoting)
 
 
 def with_fill(holding: Holding, wh: int, price_micro: int, share_nano: int) -> Holding:

@@ -5,6 +5,7 @@ That none is accepted at a loss is asserted where they are accepted (`coupled_ca
 
 from typing import TYPE_CHECKING
 
+from runtime.pallets.trading.coupled_accepted import check_schedules
 from runtime.pallets.trading.coupled_orders import waiting_of, worst_prices
 from runtime.pallets.trading.coupled_records import COUPLED_MAX, COUPLED_PER_CONNECTION_MAX
 from runtime.pallets.trading.coupled_terms import hold_of_terms, intervals_of
@@ -33,3 +34,4 @@ def check_coupled(market: "Trading", held: dict[bytes, int]) -> None:
         held[account] = held.get(account, 0) + order.held_nano
     for number in {entry.order.connection for entry in entries}:
         assert len(waiting_of(market, number)) <= COUPLED_PER_CONNECTION_MAX, f"of {number}"
+    check_schedules(market)

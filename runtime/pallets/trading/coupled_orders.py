@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from runtime.frame import AccountId
 from runtime.pallets.producer_registration import TRANSFORMER
+from runtime.pallets.trading.coupled_accepted import check_room
 from runtime.pallets.trading.coupled_records import (
     COUPLED_MAX,
     COUPLED_PER_CONNECTION_MAX,
@@ -79,6 +80,7 @@ def place_coupled(market: "Trading", who: AccountId, number: int, terms: Coupled
     own = sum(parts_of(order_id)[1] == number for order_id in waiting)
     if len(waiting) >= COUPLED_MAX or own >= COUPLED_PER_CONNECTION_MAX:
         raise TooManyCoupledOrders
+    check_room(market, number, own)
     others = waiting_of(market, number)
     for interval in named:
         reach = reach_at(terms, interval)

@@ -192,7 +192,9 @@ class CoupledOutOfReach(frame.Error, index=30):
 
 
 class TooManyCoupledOrders(frame.Error, index=31):
-    """64 coupled orders wait in the zone, or 4 of the connection."""
+    """64 coupled orders wait in the zone, or 4 of the connection, or 16 of the connection wait or
+    were accepted for intervals that may not be settled yet.
+    """
 
 
 class CoupledOrderNotFound(frame.Error, index=32):

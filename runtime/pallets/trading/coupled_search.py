@@ -1,10 +1,10 @@
 """The search for the coupled orders that a call accepts.
 
-Screened on the relaxation of each interval to one bus without losses: the best move is made until
-none gains (choose, give up, swap), then vehicles and batteries plan again around the others, until
-nothing changes. What was chosen is verified on the tree: each order has to be filled in all its
-intervals, at prices within the bounds and at a surplus of at least zero. The worst of those that
-fail is banned, or plans with what it learnt, and the search goes on.
+Screened on the relaxation of each interval to one bus (`coupled_rooms.py`): the best move is made
+until none gains (choose, give up, swap), then vehicles and batteries plan again around the others,
+until nothing changes. What was chosen is verified on the tree: each order has to be filled in all
+its intervals, at prices within the bounds and at a surplus of at least zero. The worst of those
+that fail is banned, or plans with what it learnt, and the search goes on.
 
 Deterministic: ties go by the orders' rank, a hash that nobody knew when they were signed; work is
 counted, not timed. When half of the work is spent orders are only taken out; when all of it is,
@@ -19,23 +19,32 @@ from runtime.kernels.auction import Clearing, OrderArrays
 from runtime.kernels.coupled import Curve, Problem, curve_of
 from runtime.pallets.grid_balancing import BOOK_WH_MAX
 from runtime.pallets.trading.coupled_records import Battery, CoupledTerms, Vehicle
-from runtime.pallets.trading.coupled_schedule import Node, Store, plan, store_of, value_of
+from runtime.pallets.trading.coupled_rooms import Room, arriving
+from runtime.pallets.trading.coupled_schedule import (
+    STEPS_MAX,
+    Node,
+    Store,
+    plan,
+    store_of,
+    value_of,
+)
 from runtime.pallets.trading.coupled_terms import Execution, executions_of, intervals_of
+from runtime.pallets.trading.coupled_work import (
+    BOOK_INTERVAL_WEIGHT,
+    BOOK_ORDER_WEIGHT,
+    CURVE_ORDER_WEIGHT,
+    CURVE_WEIGHT,
+    PLAN_INTERVAL_WEIGHT,
+    PLAN_STEP_WEIGHT,
+    PLAN_WEIGHT,
+    Work,
+    WorkExhausted,
+)
 from runtime.pallets.trading.pairing import pairing_weight
 
-CLEARINGS_MAX = 4_000  # of a call, on the tree
 PLANS_PASSES_MAX = 6  # rounds in which vehicles and batteries plan around each other
 RETRIES_MAX = 6  # how often one of them plans again after a plan failed on the tree
 HURDLE_MIN = 1_000  # micro-DRT per kWh each way: the first hurdle after a plan lost money
-
-CURVE_WEIGHT = 150_000  # 150 ns: one look at a curve
-PLAN_INTERVAL_WEIGHT = 30_000_000  # 30 us: an interval of a plan, and what the chain adds to it:
-PLAN_CHAIN_WEIGHT = 700_000  # 0.7 us for each other interval
-CLEARING_WEIGHT = 60_000_000  # 60 us: one clearing, and per order and bus:
-CLEARING_PART_WEIGHT = 500_000  # 0.5 us
-BOOK_INTERVAL_WEIGHT = 300_000_000  # 300 us: writing book, flows and prices
-BOOK_ORDER_WEIGHT = 6_000_000  # 6 us: an order's fill and its holding
-CURVE_ORDER_WEIGHT = 1_000_000  # 1 us: an order's place in its curve
 
 
 class Contender(NamedTuple):
@@ -45,22 +54,6 @@ class Contender(NamedTuple):
     connection: int
     bus: int
     terms: CoupledTerms
-
-
-class Room(NamedTuple):
-    """An interval of a search."""
-
-    interval: int
-    orders: OrderArrays
-    quantity_wh: int
-    """Of all its open orders."""
-
-    buses: int
-    is_lifted: bool
-    """Prices are raised, whatever comes: some limit is or was below 1."""
-
-    pairs: int
-    """That earlier calls made."""
 
 
 class Bounds(NamedTuple):
@@ -139,37 +132,6 @@ class Learnt:
     retries: int = 0
 
 
-class WorkExhausted(Exception):
-    """The search has spent its work."""
-
-
-class Work:
-    """How much a search may still do."""
-
-    def __init__(self, weight: int) -> None:
-        self.weight = weight
-        self.spent = 0
-        self.clearings = 0
-
-    def spend(self, weight: int) -> None:
-        """Count some work before it is done. Raises `WorkExhausted` if there is no more."""
-        if self.spent + weight > self.weight:
-            raise WorkExhausted
-        self.spent += weight
-
-    def count_clearing(self, orders: int, buses: int) -> None:
-        """Count a clearing on the tree before it is done."""
-        if self.clearings >= CLEARINGS_MAX:
-            raise WorkExhausted
-        self.spend(CLEARING_WEIGHT + CLEARING_PART_WEIGHT * (orders + buses))
-        self.clearings += 1
-
-    @property
-    def is_half_spent(self) -> bool:
-        """Whether the search had better come to an end."""
-        return 2 * self.spent > self.weight or 2 * self.clearings > CLEARINGS_MAX
-
-
 Clear = Callable[[int, OrderArrays], Clearing]
 """Clears an interval with further orders behind its own."""
 
@@ -229,7 +191,7 @@ def booking_weight(room: Room, clearing: Clearing) -> int:
     """What it takes to book a clearing and to pair what it filled."""
     filled = int((clearing.fill > 0).sum())
     booked = BOOK_INTERVAL_WEIGHT + BOOK_ORDER_WEIGHT * room.orders.bus.size
-    return booked + pairing_weight(filled, room.pairs)
+    return booked + pairing_weight(filled, room.pairs, room.buses)
 
 
 class Screen:
@@ -247,7 +209,8 @@ class Screen:
         self._work = work
         self._intervals = [room.interval for room in rooms]
         self._slot_of = {interval: slot for slot, interval in enumerate(self._intervals)}
-        self._curves: list[Curve] = [curve_of(room.orders) for room in rooms]
+        self._curves: list[Curve] = [curve_of(arriving(room)) for room in rooms]
+        self._orders = [int(room.orders.bus.size) for room in rooms]
         executions = [executions_of(contender.terms) for contender in contenders]
         self._learnt = {
             order: Learnt(store_of(contender.terms), intervals_of(contender.terms))
@@ -261,6 +224,10 @@ class Screen:
             for order in range(len(contenders))
         ]
         self._problem = Problem(self._curves, sizes)
+        self._changes = 0  # of what is chosen
+        self._planned: dict[int, int] = {}
+        """After which of these a vehicle or a battery planned last."""
+
         for order, found in enumerate(executions):
             for alternative, each in enumerate(found, start=self._problem.order_start[order]):
                 self._problem.offer(alternative, self._in_slots(each.energies), each.value_nano)
@@ -301,6 +268,7 @@ class Screen:
             work.spent -= bound - CURVE_WEIGHT * move.curves
             if move.gain > 0:
                 problem.apply(move)
+                self._changes += 1
             elif not self._pair():
                 return
 
@@ -317,17 +285,27 @@ class Screen:
         if gain > 0:
             problem.choose(one)
             problem.choose(other)
+            self._changes += 1
         return gain > 0
 
     def _plan(self, order: int) -> bool:
-        """Let a vehicle or a battery plan around the others; whether it gained."""
+        """Let a vehicle or a battery plan around the others, if these have changed since it planned
+        last; whether it gained.
+        """
+        if self._planned.get(order) == self._changes:
+            return False
+        has_gained = self._plan_anew(order)
+        self._changes += has_gained
+        self._planned[order] = self._changes
+        return has_gained
+
+    def _plan_anew(self, order: int) -> bool:
         learnt, problem = self._learnt[order], self._problem
         alternative = problem.order_start[order]
         before = problem.welfare()
         was = problem.energies(alternative) if problem.chosen(order) >= 0 else None
         was_worth = problem.value(alternative)
-        intervals = len(learnt.named)
-        self._work.spend(intervals * (PLAN_INTERVAL_WEIGHT + PLAN_CHAIN_WEIGHT * intervals))
+        self._work.spend(self._plan_weight(learnt))
         if was is not None:
             problem.give_up(order)
         window = [
@@ -355,6 +333,12 @@ class Screen:
             problem.choose(alternative)
         return False
 
+    def _plan_weight(self, learnt: Learnt) -> int:
+        """What a plan takes: each order is a step up or down, of which a car needs the former."""
+        steps_max = STEPS_MAX * (1 + (learnt.store.discharge_wh > 0))
+        steps = sum(min(self._orders[self._slot_of[k]], steps_max) for k in learnt.named)
+        return PLAN_WEIGHT + PLAN_INTERVAL_WEIGHT * len(learnt.named) + PLAN_STEP_WEIGHT * steps
+
     def fail(self, order: int, found: Finding) -> None:
         """Take back what was chosen of an order. A vehicle or a battery may plan once more: without
         the interval that was spoilt, or with a hurdle that makes up for what it lost.
@@ -363,6 +347,7 @@ class Screen:
         alternative = problem.chosen(order)
         traded_wh = sum(abs(wh) for _, wh in problem.energies(alternative))
         problem.close(alternative)
+        self._changes += 1
         learnt = self._learnt.get(order)
         if learnt is None:
             return

@@ -1,7 +1,8 @@
 """The liquidity fund: an account at a bus that holds money only and quotes both sides by rule.
 
 The fund has a connection without a meter. Before each call that clears an interval anyway it puts
-its curve into the book, and what is not filled leaves it again with the call. The curve is linear
+its curve into the book, and what is not filled leaves it again with the call; coupled orders find
+it in every interval that they name. The curve is linear
 in what the fund has sold net for the interval, from feed-in when it has bought as much as it may
 to retail when it has sold as much:
 
@@ -179,18 +180,26 @@ def curve(terms: FundTerms, sold_wh: int, low: int, high: int) -> list[Order]:
     return orders
 
 
-def quotes_of(market: "Trading", fund: Fund, interval: int, holding: Holding) -> list[Order]:
+def quotes_of(
+    market: "Trading", fund: Fund, interval: int, holding: Holding, money_nano: int
+) -> list[Order]:
     """What the fund quotes for an interval: its curve, as far as its money covers it."""
     config = market.config
     retail = config.supplier_price + config.network_fee
     sold_wh = holding.sell_wh - holding.buy_wh
     orders = curve(fund.terms, sold_wh, config.feed_in_price, retail)
     prices = market.hold_prices(interval, fund.connection)
-    kept = max(KEPT_NANO, config.currency.existential_deposit())
-    available = config.currency.free_balance(LIQUIDITY_FUND) - kept + holding.held_nano
+    available = money_nano + holding.held_nano
     while orders and hold_of(position_of(holding), orders, prices) > available:
         orders = without_last(orders)
     return orders
+
+
+def money_of(market: "Trading") -> int:
+    """What the fund may keep aside beside what it does."""
+    currency = market.config.currency
+    kept = max(KEPT_NANO, currency.existential_deposit())
+    return currency.free_balance(LIQUIDITY_FUND) - kept
 
 
 def without_last(orders: Sequence[Order]) -> list[Order]:
@@ -211,20 +220,28 @@ def put_quotes(market: "Trading", interval: int, book: Book) -> Book:
     fund = market.fund.get()
     if fund is None or book.orders == 0:
         return book
-    holding = market.holdings[interval, fund.connection]
-    orders = quotes_of(market, fund, interval, holding)
+    before = market.holdings[interval, fund.connection]
+    book, holding = with_quotes(market, fund, interval, book, before, money_of(market))
+    if holding.orders:
+        market.config.currency.hold(LIQUIDITY_FUND, holding.held_nano - before.held_nano)
+        market.holdings[interval, fund.connection] = holding
+    return book
+
+
+def with_quotes(
+    market: "Trading", fund: Fund, interval: int, book: Book, holding: Holding, money_nano: int
+) -> tuple[Book, Holding]:
+    """A book and the fund's holding with its curve, as they would be; nothing is kept aside yet."""
+    orders = quotes_of(market, fund, interval, holding, money_nano)
     quantity_wh = sum(order.quantity_wh for order in orders)
     if not orders or book.quantity_wh + quantity_wh > BOOK_WH_MAX:
-        return book
+        return book, holding
     prices = market.hold_prices(interval, fund.connection)
     needed = hold_of(position_of(holding), orders, prices)
-    market.config.currency.hold(LIQUIDITY_FUND, needed - holding.held_nano)
-    market.holdings[interval, fund.connection] = replace(
-        holding, held_nano=needed, orders=tuple(orders)
-    )
-    return replace(
+    book = replace(
         book, orders=book.orders + len(orders), quantity_wh=book.quantity_wh + quantity_wh
     )
+    return book, replace(holding, held_nano=needed, orders=tuple(orders))
 
 
 def take_quotes_back(
@@ -237,12 +254,16 @@ def take_quotes_back(
     holding = changed.get(fund.connection) or market.holdings[interval, fund.connection]
     if not holding.orders:
         return book, changed
-    book = replace(
+    return without_quotes(book, holding), changed | {fund.connection: replace(holding, orders=())}
+
+
+def without_quotes(book: Book, holding: Holding) -> Book:
+    """A book without what is left of the fund's curve in its holding."""
+    return replace(
         book,
         orders=book.orders - len(holding.orders),
         quantity_wh=book.quantity_wh - sum(order.quantity_wh for order in holding.orders),
     )
-    return book, changed | {fund.connection: replace(holding, orders=())}
 
 
 def quoting(market: "Trading") -> frozenset[int]:
@@ -271,7 +292,7 @@ def view_of(market: "Trading", interval: int) -> FundView | None:
         market.config.currency.reserved_balance(LIQUIDITY_FUND),
         [
             FundQuote(order.side, order.price_micro, order.quantity_wh)
-            for order in quotes_of(market, fund, interval, holding)
+            for order in quotes_of(market, fund, interval, holding, money_of(market))
         ],
     )
 

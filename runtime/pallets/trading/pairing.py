@@ -21,8 +21,8 @@ from msgspec.structs import replace
 
 from runtime.kernels.arrays import Int64Array
 from runtime.kernels.auction import as_array
-from runtime.kernels.pairing import CELLS_MAX, Pairing, Parties, pair
-from runtime.pallets.grid_balancing import EdgeFlows
+from runtime.kernels.pairing import CELLS_MAX, EXACT_CELLS_MAX, Pairing, Parties, pair
+from runtime.pallets.grid_balancing import BUSES_MAX, EdgeFlows
 from runtime.pallets.trading.records import Holding
 from runtime.pallets.trading.right_records import (
     GREEN,
@@ -42,7 +42,12 @@ if TYPE_CHECKING:
 PAIRS_MAX = 1_024
 """Pairs of an interval; calls that would add more are mixed. Bounds what each call reads again."""
 
-PAIRING_WEIGHT = 3_000_000_000  # 3 ms: reading and writing that many pairs
+PAIRS_PER_PARTY_MAX = 4  # usual pairings have hardly more than one for each
+
+PAIRING_WEIGHT = 3_000_000_000  # 3 ms: reading and writing that many pairs; of few orders:
+FEW_WEIGHT = 300_000_000  # 300 us: parties, weights and the table of few orders
+PAIR_WEIGHT = 3_000_000  # 3 us: reading, merging and writing a pair
+CELL_WEIGHT = 500_000  # 0.5 us: a cell of a table that is solved exactly
 MIXED_PAIR_WEIGHT = 3_000_000  # 3 us: one of those beyond, with the mix
 PAIRED_ORDER_WEIGHT = 25_000_000  # 25 us: its connection's wishes, its part of the table
 
@@ -111,7 +116,7 @@ def pair_fills(
         pairing = pair_parties(market, parent, flow, sellers, takers)
         is_exact = pairing.is_exact
         found = pairs_of(market, pairing, sellers, takers)
-        if len(found) > room:
+        if len(found) > min(room, PAIRS_PER_PARTY_MAX * (len(sellers) + len(takers))):
             found, is_exact = mixed(sellers, takers), False
     reserve_premiums(market, found)
     market.pairs[interval] = merged([*stored, *found])
@@ -121,12 +126,16 @@ def pair_fills(
     market.deposit_event(FillsPaired(interval, sum(bought.values()), green_wh, is_exact))
 
 
-def pairing_weight(orders: int, stored: int) -> int:
+def pairing_weight(orders: int, stored: int, buses: int = BUSES_MAX) -> int:
     """What pairing a call of so many orders takes at most beside the pairs of earlier calls, in
-    picoseconds.
+    picoseconds. A buyer may stand in two parts, and each bus take what is lost there.
     """
-    beyond = max(0, stored - PAIRS_MAX)
-    return PAIRING_WEIGHT + MIXED_PAIR_WEIGHT * beyond + PAIRED_ORDER_WEIGHT * orders
+    parties = 2 * orders + buses
+    pairs = min(stored, PAIRS_MAX) + PAIRS_PER_PARTY_MAX * parties
+    cells = min(orders * parties, EXACT_CELLS_MAX)
+    few = FEW_WEIGHT + PAIR_WEIGHT * pairs + CELL_WEIGHT * cells
+    beyond = MIXED_PAIR_WEIGHT * max(0, stored - PAIRS_MAX)
+    return min(few, PAIRING_WEIGHT) + beyond + PAIRED_ORDER_WEIGHT * orders
 
 
 def stored_pairs(market: "Trading", interval: int) -> int:

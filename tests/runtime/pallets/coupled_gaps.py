@@ -15,11 +15,11 @@ from devnet.dataset import BUNDLED
 from devnet.scenario import load_scenario
 from runtime.kernels.auction import Clearing, OrderArrays, TreeArrays, clear_signed
 from runtime.pallets.trading.coupled_records import Block, Blocks, CoupledTerms, Flexible
+from runtime.pallets.trading.coupled_rooms import Room, lost_to_root
 from runtime.pallets.trading.coupled_search import (
     Bounds,
     Contender,
     Outcome,
-    Room,
     Weights,
     search,
 )
@@ -97,8 +97,9 @@ def coupled(random: Random, flexible: bool) -> CoupledTerms:
 
 def searched(found: Instance, weights: Weights = PLENTY) -> Outcome:
     """What the search accepts of an instance."""
+    lost_ppm = lost_to_root(found.tree)
     rooms = [
-        Room(interval, book, int(book.qty.sum()), found.tree.parent.size, is_lifted=False, pairs=0)
+        Room(interval, book, int(book.qty.sum()), lost_ppm, is_lifted=False, pairs=0)
         for interval, book in enumerate(found.books)
     ]
     contenders = [

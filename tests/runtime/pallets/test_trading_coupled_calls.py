@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from runtime.pallets.trading import coupled_call, coupled_search
+from runtime.pallets.trading import coupled_call, coupled_work
 from runtime.pallets.trading.coupled_records import (
     Blocks,
     CoupledAccepted,
@@ -319,7 +319,7 @@ def test_entries_are_those_of_all_executions(terms: CoupledTerms) -> None:
 def test_an_exhausted_search_accepts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     offers = [(2, K, OFFER, 50_000, 500)]
     coupled = Blocks((block(200),))
-    monkeypatch.setattr(coupled_search, "CLEARINGS_MAX", 0)
+    monkeypatch.setattr(coupled_work, "CLEARINGS_MAX", 0)
     zone, events = zone_with(*offers, coupled=coupled)
 
     assert accepted_in(zone, events) == []
@@ -329,12 +329,12 @@ def test_an_exhausted_search_accepts_nothing(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_search_never_takes_more_than_its_weight_and_its_clearings() -> None:
     for weight in (10**8, 10**9, 10**10):
-        work = coupled_search.Work(weight)
-        with pytest.raises(coupled_search.WorkExhausted):
-            for _ in range(coupled_search.CLEARINGS_MAX + 1):
+        work = coupled_work.Work(weight)
+        with pytest.raises(coupled_work.WorkExhausted):
+            for _ in range(coupled_work.CLEARINGS_MAX + 1):
                 work.count_clearing(10, 4)
         assert work.spent <= weight
-        assert work.clearings <= coupled_search.CLEARINGS_MAX
+        assert work.clearings <= coupled_work.CLEARINGS_MAX
 
 
 def test_a_call_with_coupled_orders_begins_in_a_block_of_its_own() -> None:
