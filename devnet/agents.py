@@ -22,7 +22,9 @@ import trio
 from devnet import calls
 from devnet.bank import Gateway, Payout
 from devnet.calls import BID
-from devnet.coupled_homes import session_of
+from devnet.chain_view import View
+from devnet.chain_view import read as read_chain
+from devnet.coupled_homes import coupled_orders_of
 from devnet.homes import (
     CORRECT_BEHIND,
     DECIDE_AHEAD,
@@ -35,6 +37,7 @@ from devnet.homes import (
     Trader,
 )
 from devnet.meters import Meter
+from devnet.plan import DEVICES, NO_DEVICES
 from devnet.rpc_client import Link, RpcFailed
 from devnet.scenario import GATEWAY, OPERATOR, load_scenario
 from devnet.sealed_homes import (
@@ -149,11 +152,13 @@ class Street:
         meters: Sequence[Meter],
         trader: Trader | None,
         timing: Timing,
-        operator: Agents | None = None,
+        everyone: Agents,
+        is_operator: bool = False,
         gateway: Gateway | None = None,
     ) -> None:
-        """`operator`: all agents, if the corrections of the operator and the calls of the payment
-        gateway are sent to this node. `gateway`: homes' wishes are sent by their own street.
+        """`everyone`: all agents of the scenario. `is_operator`: the corrections of the operator
+        and the calls of the payment gateway are sent to this node. `gateway`: homes' wishes are
+        sent by their own street.
         """
         self.wallet = Wallet(link)
         self._link = link
@@ -163,8 +168,17 @@ class Street:
         if trader is not None:
             self._traders.append(trader)
         self._timing = timing
-        self._operator = operator
+        self._everyone = everyone
+        self._is_operator = is_operator
         self._gateway = gateway
+        own = {home.connection for home in homes}
+        self._watched = [
+            home.connection
+            for home in everyone.with_devices
+            if is_operator or home.connection in own
+        ]
+        """Connections whose devices matter here: the operator's meter shows all of them."""
+
         signers: list[HomeAgent | Trader | Meter] = [*self._traders, *meters]
         self._accounts = {
             agent.suri: Account(KeyPair.from_suri(agent.suri, Scheme.SR25519)) for agent in signers
@@ -190,26 +204,28 @@ class Street:
             return
         if not await self.wallet.look():
             return
+        seen = await self._look()
+        if seen is None:
+            return
         while self._wishes and await self._submit(*self._wishes[0]):
             del self._wishes[0]
         for meter in self._meters:
-            await self._report(meter, interval - READ_BEHIND)
-        if self._operator is not None:
-            for correction in self._operator.corrections(interval - CORRECT_BEHIND):
+            await self._report(meter, interval - READ_BEHIND, seen)
+        if self._is_operator:
+            for correction in self._everyone.corrections(interval - CORRECT_BEHIND, seen):
                 await self._submit(OPERATOR.suri, calls.correct_reading(*correction))
         if self._gateway is not None:
             await self._pay(self._gateway, interval)
         for home in self._homes:
             await self._seal(home, interval)
         if await self._is_sealed(interval + LAST_REVISION_AHEAD):
-            await self._decide(interval + LAST_REVISION_AHEAD, max(REVISE_AHEAD))
+            await self._decide(interval + LAST_REVISION_AHEAD, max(REVISE_AHEAD), seen)
         for ahead in DECIDE_AHEAD:
             if ahead not in REVISE_AHEAD or not await self._is_sealed(interval + ahead):
-                await self._decide(interval + ahead, ahead)
+                await self._decide(interval + ahead, ahead, seen)
         for home in self._homes:
-            session = session_of(home, interval)
-            if session is not None:
-                await self._submit(home.suri, session)
+            for call in coupled_orders_of(home, interval, seen):
+                await self._submit(home.suri, call)
         if interval % REPORT_INTERVALS == 0:
             log.info(
                 "interval %d: %d extrinsics sent so far, %d refused",
@@ -250,7 +266,7 @@ class Street:
         wish = gateway.wish(interval)
         if wish is not None and wish.suri in self._accounts:
             await self._submit(*wish)
-        if self._operator is None:
+        if not self._is_operator:
             return
         try:
             final = await self._link.call("chain_getFinalizedHead")
@@ -275,23 +291,32 @@ class Street:
                 await trio.sleep(POLL_S)
         return self._link.is_up
 
-    async def _report(self, meter: Meter, interval: int) -> None:
+    async def _look(self) -> View | None:
+        """What the chain says of devices and their meters; None: it cannot be read now."""
+        try:
+            return await read_chain(self._link, self._watched)
+        except (NodeUnreachable, RpcFailed) as error:
+            log.debug("devices cannot be looked after: %s", error)
+            return None
+
+    async def _report(self, meter: Meter, interval: int, seen: View) -> None:
         """Hand in the reading of an interval, and the one before it if that was missed."""
         for due in range(interval - 1, interval + 1):
             done = self._read_through[meter.connection]
             if due <= done or due < self._timing.genesis_interval or meter.is_silent(due):
                 continue
-            if await self._submit(meter.suri, calls.submit_reading(*meter.reading(due))):
+            reading = self._everyone.reading(meter, due, seen)
+            if reading is None or await self._submit(meter.suri, calls.submit_reading(*reading)):
                 self._read_through[meter.connection] = due
 
-    async def _decide(self, interval: int, ahead: int) -> None:
+    async def _decide(self, interval: int, ahead: int, seen: View) -> None:
         """Let everyone say what should rest in an interval; without a look at it, leave it."""
         standings = await self._standings(interval)
         if standings is None:
             return
         for agent in self._traders:
             standing = standings.get(agent.connection, NOTHING)
-            await self._place(agent.suri, agent.decide(interval, ahead, standing))
+            await self._place(agent.suri, agent.decide(interval, ahead, standing, seen))
 
     async def _standings(self, interval: int) -> dict[int, Standing] | None:
         """What everyone has in the market for an interval, by connection."""
@@ -353,7 +378,8 @@ def streets_of(
             [meter for meter in agents.meters if meter.connection % count == place],
             agents.trader if place == 0 else None,
             timing,
-            agents if place == 0 else None,
+            agents,
+            place == 0,
             gateway,
         )
         for place, link in enumerate(links)
@@ -369,7 +395,9 @@ async def run(arguments: argparse.Namespace) -> None:
         constants["genesis_interval"],
     )
     scenario = load_scenario(arguments.data, arguments.scenario, arguments.window)
-    agents = Agents.of(scenario, timing.genesis_interval, arguments.trader_wh)
+    agents = Agents.of(
+        scenario, timing.genesis_interval, arguments.trader_wh, devices=arguments.devices
+    )
     gateway = Gateway(scenario, timing.genesis_interval)
     agents.operator.reading(timing.genesis_interval)  # sweeps the whole week, once
     links = [Link("127.0.0.1", port) for port in arguments.rpc_port]
@@ -392,6 +420,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--scenario", required=True)
     parser.add_argument("--window", required=True)
     parser.add_argument("--trader-wh", type=int, required=True)
+    parser.add_argument("--devices", choices=DEVICES, default=NO_DEVICES)
     parser.add_argument("--rpc-port", type=int, action="append", required=True)
     parser.add_argument("--parent-fd", type=int)
     return parser.parse_args(argv)

@@ -17,9 +17,21 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from devnet import calls
+from devnet.chain_view import NOTHING_SEEN, Counted
+from devnet.chain_view import View as ChainView
 from devnet.contracts import left_to_trade
 from devnet.dataset import HISTORY_SLOTS
-from devnet.meters import HomeMeter, Meter, OperatorMeter, net_profile, slot_of
+from devnet.devices import Device, NetOf, Session, device_of, session_at
+from devnet.meters import (
+    HomeMeter,
+    Meter,
+    OperatorMeter,
+    Reading,
+    net_profile,
+    reading_after,
+    slot_of,
+)
+from devnet.plan import DEVICES_IN_MARKET, NO_DEVICES
 from devnet.scenario import (
     FEED_IN_PRICE,
     PRICE_FLOOR,
@@ -118,9 +130,14 @@ class HomeAgent:
     """Trades for a home by its strategy."""
 
     def __init__(
-        self, scenario: Scenario, home: Home, genesis_interval: int, seed: int = 0
+        self,
+        scenario: Scenario,
+        home: Home,
+        genesis_interval: int,
+        seed: int = 0,
+        devices: str = NO_DEVICES,
     ) -> None:
-        """`seed` makes it draw other prices."""
+        """`seed` makes it draw other prices. `devices`: one of `devnet.plan.DEVICES`."""
         self.connection = home.number
         self.suri = home.suri
         self.bus, self.wh_max = home.bus, home.wh_max
@@ -138,6 +155,12 @@ class HomeAgent:
             if other.number in parties
         }
         self.strategy = self._strategy(f"{seed}/{home.number}", home.wh_max)
+        self.device: Device | None = None
+        if devices != NO_DEVICES:
+            self.device = device_of(home, self._net_wh, may_draw=not has_session(home.number))
+        self.has_session = has_session(home.number) and self.device is None
+        self.asks_for_device = devices == DEVICES_IN_MARKET and isinstance(self.strategy, Automatic)
+        """Whether its device has coupled orders; else its own rule is all it has."""
 
     def _strategy(self, name: str, wh_max: int) -> Strategy:
         if self.connection % POOL_ONLY_EVERY == 0:
@@ -159,17 +182,64 @@ class HomeAgent:
         slot_of_day = (interval - self.genesis_interval) % SLOTS_PER_DAY
         return left_to_trade(self.connection, slot_of_day, forecasts, self._contracts)
 
-    def decide(self, interval: int, ahead: int, standing: Standing) -> Quote | None:
+    def metered_wh(self, interval: int) -> int:
+        """What its profile takes less gives in an interval, without its device."""
+        return self._net_wh[slot_of(interval, self.genesis_interval)]
+
+    def device_wh(self, interval: int, seen: ChainView) -> int:
+        """What its device takes in an interval (negative: gives), as its meter will show."""
+        session = self._session_at(interval)
+        if session is None:
+            return 0
+        return self._plan(session, seen, self.metered_wh)[interval - session.first]
+
+    def is_unasked(self, session: Session, seen: ChainView) -> bool:
+        """Whether no order for a session waits or was accepted."""
+        is_waiting = (session.first, self.connection) in seen.waiting
+        return not is_waiting and seen.schedule_of(self.connection, session.first) is None
+
+    def _session_at(self, interval: int) -> Session | None:
+        if self.device is None:
+            return None
+        return session_at(self.device, interval, self.genesis_interval)
+
+    def _plan(self, session: Session, seen: ChainView, net_of: NetOf) -> Sequence[int]:
+        """What the device does in a session: as its order was accepted, or by its own rule."""
+        assert self.device is not None, "it has a session"
+        schedule = seen.schedule_of(self.connection, session.first)
+        if schedule is None:
+            return self.device.by_itself(session, net_of)
+        return self.device.by_schedule(session, schedule.over(session.first, session.intervals))
+
+    def _device_to_trade(self, interval: int, now: int, seen: ChainView) -> tuple[int, int]:
+        """What its device has bought less sold of an interval by a coupled order, and what of it
+        is to be traded beside: all of it by its own rule once no order can bring it any more.
+        """
+        session = self._session_at(interval)
+        if session is None:
+            return 0, 0
+        schedule = seen.schedule_of(self.connection, session.first)
+        if schedule is not None:
+            return schedule.over(interval, 1)[0], 0
+        may_come = now < session.first - 1 or not self.is_unasked(session, seen)
+        if self.asks_for_device and may_come:
+            return 0, 0
+        return 0, self._plan(session, seen, self.forecast_wh)[interval - session.first]
+
+    def decide(
+        self, interval: int, ahead: int, standing: Standing, seen: ChainView = NOTHING_SEEN
+    ) -> Quote | None:
         """What should rest in an interval that is so far ahead; None to leave it as it is."""
+        ordered_wh, device_wh = self._device_to_trade(interval, interval - ahead, seen)
         view = View(
             interval,
             ahead,
             (interval - self.genesis_interval) % SLOTS_PER_DAY,
-            self.to_trade_wh(interval),
-            standing.position_wh,
+            self.to_trade_wh(interval) + device_wh,
+            standing.position_wh - ordered_wh,
             standing.resting,
         )
-        if view.slot_of_day in SESSION and has_session(self.connection):
+        if view.slot_of_day in SESSION and self.has_session:
             return None
         if seals(self.connection, view.slot_of_day):
             return None
@@ -226,7 +296,9 @@ class Trader:
         self._spot = scenario.window.spot_price
         self._quantity_wh = quantity_wh
 
-    def decide(self, interval: int, ahead: int, standing: Standing) -> Quote | None:
+    def decide(
+        self, interval: int, ahead: int, standing: Standing, seen: ChainView = NOTHING_SEEN
+    ) -> Quote | None:
         """A bid and an offer around the spot price of an interval, once: a day ahead, or after
         genesis when homes quote for the first time.
         """
@@ -254,18 +326,46 @@ class Agents(NamedTuple):
 
     operator: OperatorMeter
 
-    def corrections(self, interval: int) -> list[Correction]:
+    @property
+    def with_devices(self) -> list[HomeAgent]:
+        """The homes that have a device."""
+        return [home for home in self.homes if home.device is not None]
+
+    def net_wh(self, meter: Meter, interval: int, seen: ChainView) -> int:
+        """What a meter counts in an interval, import less export, with all devices behind it."""
+        if meter is self.operator:
+            return self.operator.with_devices(interval, self.devices_wh(interval, seen)).net_wh
+        return meter.net_in(interval) + self.homes[meter.connection - 1].device_wh(interval, seen)
+
+    def devices_wh(self, interval: int, seen: ChainView) -> dict[int, int]:
+        """What devices take of an interval, by the connection of their homes."""
+        return {home.connection: home.device_wh(interval, seen) for home in self.with_devices}
+
+    def reading(self, meter: Meter, interval: int, seen: ChainView) -> Reading | None:
+        """What a meter says after an interval; None if the chain knows that or a later reading.
+
+        Behind a device registers depend on what was accepted: they count on from the latest reading
+        that the chain has. Others follow from the data alone.
+        """
+        is_plain = meter is not self.operator and self.homes[meter.connection - 1].device is None
+        if is_plain or not self.with_devices:
+            return meter.reading(interval)
+        counted = seen.counted.get(meter.connection, Counted(meter.genesis_interval - 1, 0, 0))
+        since = range(counted.interval + 1, interval + 1)
+        return reading_after(counted, [self.net_wh(meter, each, seen) for each in since])
+
+    def corrections(self, interval: int, seen: ChainView = NOTHING_SEEN) -> list[Correction]:
         """What the operator reads by hand of an interval, because meters were silent."""
         found: list[Correction] = []
         for meter in self.meters:
             if interval >= meter.genesis_interval and meter.is_silent(interval):
-                reading = meter.reading(interval)
+                net_wh = self.net_wh(meter, interval, seen)
                 found.append(
                     Correction(
                         meter.connection,
                         interval,
-                        reading.import_wh,
-                        reading.export_wh,
+                        max(net_wh, 0),
+                        max(-net_wh, 0),
                         "read by hand: the meter was silent",
                     )
                 )
@@ -273,12 +373,17 @@ class Agents(NamedTuple):
 
     @classmethod
     def of(
-        cls, scenario: Scenario, genesis_interval: int, trader_wh: int, seed: int = 0
+        cls,
+        scenario: Scenario,
+        genesis_interval: int,
+        trader_wh: int,
+        seed: int = 0,
+        devices: str = NO_DEVICES,
     ) -> "Agents":
-        """The agents of a scenario."""
+        """The agents of a scenario. `devices`: one of `devnet.plan.DEVICES`."""
         operator = OperatorMeter(scenario, genesis_interval)
         return cls(
-            [HomeAgent(scenario, home, genesis_interval, seed) for home in scenario.homes],
+            [HomeAgent(scenario, home, genesis_interval, seed, devices) for home in scenario.homes],
             Trader(scenario, genesis_interval, trader_wh),
             [operator, *(HomeMeter(scenario, home, genesis_interval) for home in scenario.homes)],
             operator,

@@ -19,6 +19,7 @@ from rich.console import Console
 from devnet import control, display, signers, status, supervisor
 from devnet.plan import (
     HOMES,
+    NO_DEVICES,
     PROSUMERS,
     Account,
     DevnetOptions,
@@ -141,6 +142,7 @@ def prepare(options: DevnetOptions) -> Prepared:
         "window": options.window,
         "data": digest_of_data(options),
         "remote_signers": " ".join(options.remote_signers),
+        "devices": options.devices,
     }
     is_resumed = spec_path.exists()
     if is_resumed:
@@ -186,6 +188,9 @@ def _refuse_other_options(folder: Path, path: Path, wanted: Mapping[str, str]) -
     elif kept.get("remote_signers", "") != wanted["remote_signers"]:
         # What a validator has signed stays with who signed it.
         reason = f"--remote-signer {kept.get('remote_signers') or 'for nobody'}"
+    elif kept.get("devices", NO_DEVICES) != wanted["devices"]:
+        # Registers of meters would run backwards.
+        reason = f"--devices {kept.get('devices', NO_DEVICES)} (now {wanted['devices']})"
     else:
         return
     raise ConfigInvalid(
@@ -204,6 +209,7 @@ def homes_command(options: DevnetOptions, nodes: list[NodePlan]) -> list[str]:
         *("--scenario", options.scenario),
         *("--window", options.window),
         *("--trader-wh", str(options.trader_wh)),
+        *("--devices", options.devices),
         *(part for node in prosumers for part in ("--rpc-port", str(node.rpc_port))),
     ]
 

@@ -18,6 +18,9 @@ GUARD_PORT = 9943  # held by the supervisor, below the nodes' RPC ports
 PORT_BLOCK_STEP = 100
 PORT_BLOCKS_MAX = 20  # how many blocks of ports are tried before giving up
 WINDOWS = ("spring", "summer", "winter")
+NO_DEVICES, DEVICES_ALONE, DEVICES_IN_MARKET = DEVICES = ("none", "own-rule", "market")
+"""Whether homes have flexible devices, and whether these have coupled orders or only own rules."""
+
 TRADER_WH_MAX = 2**26 - 1  # of one order, as the market has it; numpy is not loaded for that
 VALIDATORS = (
     ("alice", "Utility North", "//Alice"),
@@ -45,6 +48,7 @@ class DevnetOptions:
     window: str = "spring"
     data: Path = BUNDLED
     trader_wh: int = 60_000
+    devices: str = DEVICES_IN_MARKET
     root: Path = Path(".devnet")
     fresh: bool = False
     remote_signers: tuple[str, ...] = ()
@@ -159,6 +163,10 @@ def check_options(options: DevnetOptions) -> None:
     if not 0 <= options.trader_wh <= TRADER_WH_MAX:
         raise ConfigInvalid(
             f"--trader-wh is {options.trader_wh}; it must be from 0 (off) to {TRADER_WH_MAX} Wh."
+        )
+    if options.devices not in DEVICES:
+        raise ConfigInvalid(
+            f"--devices is {options.devices!r}; choose one of {', '.join(DEVICES)}."
         )
     grids = grids_in(options.data)
     if options.scenario not in grids:

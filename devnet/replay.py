@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 from devnet import calls
 from devnet.bank import Gateway, Payout
-from devnet.coupled_homes import SESSION_AHEAD, session_of
+from devnet.chain_view import METERS, NOTHING_SEEN, Schedule, View, counted_by, waiting_in
+from devnet.coupled_homes import coupled_orders_of
 from devnet.homes import (
     CORRECT_BEHIND,
     DECIDE_AHEAD,
@@ -32,6 +33,7 @@ from devnet.homes import (
     Trader,
 )
 from devnet.local_energy import LocalEnergy, added, gain_nano, local_energy
+from devnet.plan import NO_DEVICES
 from devnet.scenario import (
     DEVNET,
     FEED_IN_PRICE,
@@ -54,12 +56,14 @@ from runtime.frame.extensions import InvalidTransaction
 from runtime.frame.signatures import SignatureCache
 from runtime.genesis import genesis_header
 from runtime.kernels.auction import deliver, send_for
+from runtime.pallets.consumption_metering.records import Meter
 from runtime.pallets.trading.invariants import check_money
 from runtime.pallets.trading.records import Side
 from runtime.primitives.aura import ENGINE_ID, PreDigest
 from runtime.primitives.block import Digest, Header, PreRuntime
 from runtime.primitives.crypto import KeyPair, Scheme
 from runtime.primitives.extrinsic import Era, SignedExtra, signed_extrinsic, signing_payload
+from runtime.primitives.scale import codec
 from runtime.primitives.types import ZERO_HASH, AccountId
 from runtime.state.backend import MemoryBackend
 from runtime.state.overlay import Overlay
@@ -114,6 +118,11 @@ class ReplayResult:
     edges_over_capacity: int
     edges_binding: int
     metered_overloads: int
+    devices: str
+    devices_taken_wh: int
+    devices_given_wh: int
+    sessions_ordered: int
+    sessions_accepted: int
     local_share_ppm: int
     mean_price_micro: int
     bill_with_market_nano: int
@@ -201,20 +210,29 @@ class Replay:
     """A scenario over some days."""
 
     def __init__(
-        self, scenario: Scenario, days: int, trader_wh: int, invariants: bool = False
+        self,
+        scenario: Scenario,
+        days: int,
+        trader_wh: int,
+        invariants: bool = False,
+        devices: str = NO_DEVICES,
     ) -> None:
+        """`devices`: one of `devnet.plan.DEVICES`; without them, meters show the data."""
         self.scenario = scenario
+        self.devices = devices
         self.days = days
         self.chain = Chain(scenario, invariants)
         self.first = self.chain.genesis_interval
         self.end = self.first + days * SLOTS_PER_DAY
         """The first interval that is not replayed any more."""
 
-        self.agents = Agents.of(scenario, self.first, trader_wh)
+        self.agents = Agents.of(scenario, self.first, trader_wh, devices=devices)
         self.gateway = Gateway(scenario, self.first, Scheme.ED25519)
         self.local = LocalEnergy()
         self.gains_nano = dict.fromkeys((home.number for home in scenario.homes), 0)
-        self.edges_over = self.edges_binding = self.imported_wh = 0
+        self.edges_over = self.edges_binding = self.imported_wh = self.overloads = 0
+        self.devices_taken_wh = self.devices_given_wh = self.sessions_ordered = 0
+        self.sessions_accepted: set[int] = set()
 
     def run(self, progress: Callable[[int], None] = lambda done: None) -> ReplayResult:
         """Play all intervals and settle them. `progress` is told how many have passed."""
@@ -270,27 +288,25 @@ class Replay:
             for home in self.agents.homes:
                 for call in wishes_of(home.connection):
                     self.chain.submit(home.suri, call)
+        seen = self.look()
         self.let_homes_seal(now)
         if self.is_sealed(now + LAST_REVISION_AHEAD):
-            self.let_all_decide(now + LAST_REVISION_AHEAD, max(REVISE_AHEAD))
+            self.let_all_decide(now + LAST_REVISION_AHEAD, max(REVISE_AHEAD), seen)
         for ahead in DECIDE_AHEAD:
             if ahead not in REVISE_AHEAD or not self.is_sealed(now + ahead):
-                self.let_all_decide(now + ahead, ahead)
-        if now + SESSION_AHEAD < self.end:
-            for home in self.agents.homes:
-                session = session_of(home, now)
-                if session is not None:
-                    self.chain.submit(home.suri, session)
+                self.let_all_decide(now + ahead, ahead, seen)
+        for home in self.agents.homes:
+            for call in coupled_orders_of(home, now, seen, self.end):
+                self.chain.submit(home.suri, call)
+                self.sessions_ordered += home.device is not None
         read = now - READ_BEHIND
         if self.first <= read < self.end:
-            for meter in self.agents.meters:
-                if not meter.is_silent(read):
-                    self.chain.submit(meter.suri, calls.submit_reading(*meter.reading(read)))
+            self.let_meters_report(read, seen)
         self.let_operator_correct(now - CORRECT_BEHIND)
         if now < self.end:
             self.let_gateway_pay(now)
 
-    def let_all_decide(self, interval: int, stage: int) -> None:
+    def let_all_decide(self, interval: int, stage: int, seen: View) -> None:
         """Quotes and revisions for an interval. `stage`: how far ahead such ones are made."""
         if interval >= self.end:
             return
@@ -298,7 +314,7 @@ class Replay:
         deciding: list[HomeAgent | Trader] = [*self.agents.homes, self.agents.trader]
         for agent in deciding:
             standing = standings.get(agent.connection, NOTHING)
-            self.send_quote(agent.suri, agent.decide(interval, stage, standing))
+            self.send_quote(agent.suri, agent.decide(interval, stage, standing, seen))
 
     def is_sealed(self, interval: int) -> bool:
         """Whether an interval will be, or is, quiet."""
@@ -321,6 +337,42 @@ class Replay:
                 for call in reveals_of(account, home, now, waiting):
                     self.chain.submit(home.suri, call)
 
+    def let_meters_report(self, interval: int, seen: View) -> None:
+        """The readings of an interval, of those meters that are not silent."""
+        agents = self.agents
+        for meter in agents.meters:
+            reading = None if meter.is_silent(interval) else agents.reading(meter, interval, seen)
+            if reading is not None:
+                self.chain.submit(meter.suri, calls.submit_reading(*reading))
+        devices_wh = agents.devices_wh(interval, seen)
+        self.overloads += agents.operator.with_devices(interval, devices_wh).overloads
+        self.devices_taken_wh += sum(max(wh, 0) for wh in devices_wh.values())
+        self.devices_given_wh += sum(max(-wh, 0) for wh in devices_wh.values())
+
+    def look(self) -> View:
+        """What homes with devices read from the chain; nothing, if there are none."""
+        homes = self.agents.with_devices
+        if not homes:
+            return NOTHING_SEEN
+        runtime = self.chain.runtime
+        runtime.bind(Overlay(self.chain.state))
+        schedules = {
+            home.connection: [
+                Schedule.decode(entry.encode())
+                for entry in runtime.trading.list_coupled_schedules(home.connection)
+            ]
+            for home in homes
+        }
+        self.sessions_accepted.update(
+            entry.order_id for entries in schedules.values() for entry in entries
+        )
+        meters = codec(list[Meter | None]).encode(runtime.consumption_metering.list_meters())
+        return View(
+            schedules,
+            waiting_in(runtime.trading.coupled_waiting.get()),
+            counted_by(METERS.decode(meters)),
+        )
+
     def let_gateway_pay(self, now: int) -> None:
         """Move money between the simulated bank and the chain."""
         runtime = self.chain.runtime
@@ -335,7 +387,7 @@ class Replay:
 
     def let_operator_correct(self, interval: int) -> None:
         """Correct what was settled with estimates."""
-        for correction in self.agents.corrections(interval):
+        for correction in self.agents.corrections(interval, self.look()):
             self.chain.submit(OPERATOR.suri, calls.correct_reading(*correction))
 
     def standings(self, interval: int) -> dict[int, Standing]:
@@ -403,9 +455,12 @@ class Replay:
             blocks=self.chain.header.number,
             edges_over_capacity=self.edges_over,
             edges_binding=self.edges_binding,
-            metered_overloads=sum(
-                self.agents.operator.overloads(interval) for interval in range(self.first, self.end)
-            ),
+            metered_overloads=self.overloads,
+            devices=self.devices,
+            devices_taken_wh=self.devices_taken_wh,
+            devices_given_wh=self.devices_given_wh,
+            sessions_ordered=self.sessions_ordered,
+            sessions_accepted=len(self.sessions_accepted),
             local_share_ppm=MILLION * (bought - self.imported_wh) // bought if bought else 0,
             mean_price_micro=totals.bid_value_nano // totals.traded_wh if totals.traded_wh else 0,
             bill_with_market_nano=-totals.connections_nano,

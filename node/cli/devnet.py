@@ -11,7 +11,7 @@ from rich.console import Console
 
 from devnet import control, processes, supervisor
 from devnet.network import READY_S, run_network
-from devnet.plan import TRADER_WH_MAX, VALIDATORS, WINDOWS, DevnetOptions
+from devnet.plan import DEVICES, TRADER_WH_MAX, VALIDATORS, WINDOWS, DevnetOptions
 from node.errors import NodeError, NodeUnreachable, TimedOut
 from node.interpreter import module_command
 from node.log import configure_logging
@@ -40,6 +40,13 @@ def group() -> None:
     multiple=True,
     help="A validator whose keys are in a process of their own; repeat.",
 )
+@click.option(
+    "--devices",
+    type=click.Choice(DEVICES),
+    default=DevnetOptions().devices,
+    show_default=True,
+    help="Cars, loads and batteries of homes: none, on their own, or with coupled orders.",
+)
 @click.option("--config-out", type=click.Path(path_type=Path), help="Writes nodes and accounts.")
 @click.option("--no-tui", is_flag=True, help="Lines instead of a live table.")
 async def up(
@@ -50,6 +57,7 @@ async def up(
     data: Path | None,
     trader_wh: int,
     remote_signers: tuple[str, ...],
+    devices: str,
     config_out: Path | None,
     no_tui: bool,
 ) -> None:
@@ -59,6 +67,7 @@ async def up(
         window=window,
         data=(data or DevnetOptions().data).resolve(),
         trader_wh=trader_wh,
+        devices=devices,
         fresh=fresh,
         remote_signers=tuple(sorted(set(remote_signers))),
     )
@@ -181,6 +190,7 @@ async def _detach(options: DevnetOptions, config_out: Path | None) -> None:
         *("--window", options.window),
         *("--data", str(options.data)),
         *("--trader-wh", str(options.trader_wh)),
+        *("--devices", options.devices),
         *(("--fresh",) if options.fresh else ()),
         *(part for name in options.remote_signers for part in ("--remote-signer", name)),
         *(("--config-out", str(config_out)) if config_out is not None else ()),

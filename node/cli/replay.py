@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import asyncclick as click
 
-from devnet.plan import TRADER_WH_MAX, WINDOWS
+from devnet.plan import DEVICES, NO_DEVICES, TRADER_WH_MAX, WINDOWS
 
 if TYPE_CHECKING:
     from devnet.replay import ReplayResult
@@ -27,9 +27,22 @@ DAYS_MAX = 366
     show_default=True,
     help="What the wholesale trader buys and sells per interval at most; 0 switches it off.",
 )
+@click.option(
+    "--devices",
+    type=click.Choice(DEVICES),
+    default=NO_DEVICES,
+    show_default=True,
+    help="Cars, loads and batteries of homes: none, on their own, or with coupled orders.",
+)
 @click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text")
 def command(
-    scenario: str, window: str, days: int, data: Path | None, trader_wh: int, output: str
+    scenario: str,
+    window: str,
+    days: int,
+    data: Path | None,
+    trader_wh: int,
+    devices: str,
+    output: str,
 ) -> None:
     """Run a scenario without a network, as fast as it can, and print what came of it.
 
@@ -39,7 +52,8 @@ def command(
     from devnet.replay import Replay
     from devnet.scenario import load_scenario
 
-    replay = Replay(load_scenario(data or BUNDLED, scenario, window), days, trader_wh)
+    found = load_scenario(data or BUNDLED, scenario, window)
+    replay = Replay(found, days, trader_wh, devices=devices)
     if output == "json":
         click.echo(json.dumps(replay.run().as_json()))
         return
@@ -85,6 +99,8 @@ def show(result: "ReplayResult", failed: int) -> None:
         ("edges over capacity", f"{result.edges_over_capacity:,}"),
         ("edges binding", f"{result.edges_binding:,}"),
         ("overloads by the meters", f"{result.metered_overloads:,}"),
+        ("devices took / gave", f"{result.devices_taken_wh:,} / {result.devices_given_wh:,} Wh"),
+        ("their orders", f"{result.sessions_ordered:,}, {result.sessions_accepted:,} accepted"),
         ("money residual", f"{result.money_residual_nano} nano-DRT"),
         ("energy residual", f"{result.energy_residual_wh} Wh"),
         ("state root", result.state_root),

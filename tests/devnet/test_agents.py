@@ -8,6 +8,7 @@ import trio
 from devnet import agents, calls, sealed_calls
 from devnet.agents import Street, Timing, slot_of
 from devnet.bank import Payout
+from devnet.chain_view import View
 from devnet.homes import NOTHING, SEALED_SLOTS, Correction, HomeAgent, Quote, Standing
 from devnet.meters import Reading
 from devnet.rpc_client import Link, RpcFailed
@@ -103,8 +104,9 @@ class FakeLink(Link):
 
 class StubHome:
     connection, suri, genesis_interval = 1, HOME, 100
+    device, has_session = None, False
 
-    def decide(self, interval: int, ahead: int, standing: Standing) -> Quote | None:
+    def decide(self, interval: int, ahead: int, standing: Standing, seen: View) -> Quote | None:
         price_micro = 200_000 + 1_000 * len(standing.resting)
         return Quote(1, interval, standing.position_wh, [Order(True, price_micro, 300 + ahead)])
 
@@ -122,20 +124,25 @@ class StubMeter:
 class StubTrader:
     connection, suri = 0, TRADER
 
-    def decide(self, interval: int, ahead: int, standing: Standing) -> Quote | None:
+    def decide(self, interval: int, ahead: int, standing: Standing, seen: View) -> Quote | None:
         if ahead != 3 or standing != NOTHING:
             return None
         return Quote(0, interval, 0, [Order(False, 65_000, 1_000)])
 
 
+class StubAgents:
+    with_devices = ()
+
+    def reading(self, meter: StubMeter, interval: int, seen: View) -> Reading:
+        return meter.reading(interval)
+
+    def corrections(self, interval: int, seen: View) -> list[Correction]:
+        return [Correction(1, interval, 40, 0, "read by hand")]
+
+
 def make_street(link: FakeLink) -> Street:
     homes, meters, trader = cast(Any, ([StubHome()], [StubMeter()], StubTrader()))
-    return Street(link, homes, meters, trader, TIMING)
-
-
-class StubOperator:
-    def corrections(self, interval: int) -> list[Correction]:
-        return [Correction(1, interval, 40, 0, "read by hand")]
+    return Street(link, homes, meters, trader, TIMING, cast(Any, StubAgents()))
 
 
 class StubGateway:
@@ -160,9 +167,8 @@ async def test_the_gateway_acts_on_what_is_final() -> None:
         "Payments_due": codec(list[Payout]).encode([payout]),
         "Payments_overview": overview.encode(),
     }
-    street = Street(
-        cast(Any, link), [], [], None, TIMING, cast(Any, StubOperator()), cast(Any, gateway)
-    )
+    everyone = cast(Any, StubAgents())
+    street = Street(link, [], [], None, TIMING, everyone, True, cast(Any, gateway))
 
     await street.act(110)
 
@@ -174,9 +180,8 @@ async def test_silent_meters_report_nothing_and_the_operator_corrects() -> None:
     link = FakeLink()
     meter = StubMeter()
     meter.silent = frozenset({108, 109})
-    street = Street(
-        cast(Any, link), [], cast(Any, [meter]), None, TIMING, cast(Any, StubOperator())
-    )
+    everyone = cast(Any, StubAgents())
+    street = Street(link, [], cast(Any, [meter]), None, TIMING, everyone, is_operator=True)
     async with trio.open_nursery():
         await street.act(110)
 
@@ -226,8 +231,9 @@ class SealingHome:
     """The sixth home, in an interval before one for which it seals."""
 
     connection, suri, genesis_interval, bus, wh_max = 6, HOME, 100, 4, 5_000
+    device, has_session = None, False
 
-    def decide(self, interval: int, ahead: int, standing: Standing) -> Quote | None:
+    def decide(self, interval: int, ahead: int, standing: Standing, seen: View) -> Quote | None:
         return None
 
     def to_trade_wh(self, interval: int) -> int:
@@ -238,7 +244,7 @@ async def test_a_home_commits_and_reveals_what_the_chain_has_of_it(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     link, home = FakeLink(), cast(HomeAgent, SealingHome())
-    street = Street(cast(Any, link), [home], [], None, TIMING)
+    street = Street(link, [home], [], None, TIMING, cast(Any, StubAgents()))
     sealed = 100 + SEALED_SLOTS[0]
     account = KeyPair.from_suri(HOME, Scheme.SR25519).account
     hidden = hidden_order(home, sealed)

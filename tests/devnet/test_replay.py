@@ -8,6 +8,7 @@ import pytest
 from asyncclick.testing import CliRunner
 
 import tests.golden
+from devnet.devices import HomeBattery
 from devnet.homes import Quote
 from devnet.replay import Replay, edge_use
 from devnet.scenario import Scenario, load_scenario
@@ -126,6 +127,30 @@ def test_the_tariff_bill_is_what_the_profiles_cost(scenario: Scenario) -> None:
 @pytest.mark.slow
 def test_without_a_trader_all_that_is_bought_is_local(scenario: Scenario) -> None:
     assert Replay(scenario, 1, trader_wh=0).run().local_share_ppm == 1_000_000
+
+
+@pytest.mark.slow
+def test_a_battery_behind_a_home_follows_its_accepted_order_and_meters_show_it(
+    scenario: Scenario,
+) -> None:
+    replay = Replay(scenario, 1, 20_000, invariants=True, devices="market")
+
+    result = replay.run()
+
+    assert (result.devices, result.sessions_ordered, result.sessions_accepted) == ("market", 1, 1)
+    (home,) = (h for h in replay.agents.with_devices if isinstance(h.device, HomeBattery))
+    (schedule,) = replay.chain.runtime.trading.list_coupled_schedules(home.connection)
+    assert result.devices_taken_wh >= sum(max(wh, 0) for wh in schedule.energies_wh) > 1_000
+    assert result.devices_given_wh == sum(max(-wh, 0) for wh in schedule.energies_wh) > 1_000
+    assert replay.chain.failed == 0
+    assert result.money_residual_nano == result.energy_residual_wh == 0
+    meter = replay.agents.meters[home.connection]
+    for interval in range(replay.first, replay.end):
+        number = interval - schedule.first
+        known = 0 <= number < len(schedule.energies_wh)
+        device_wh = schedule.energies_wh[number] if known else 0
+        line = replay.chain.runtime.trading.read_lines(interval)[home.connection - 1]
+        assert line.import_wh - line.export_wh == meter.net_in(interval) + device_wh
 
 
 @pytest.mark.slow
