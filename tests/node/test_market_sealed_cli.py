@@ -158,6 +158,33 @@ async def test_a_commitment_is_taken_back(path: Path) -> None:
     )
 
 
+async def test_what_becomes_of_an_order_can_be_read_by_programs(path: Path) -> None:
+    placed = json.loads(await seal(path, "-o", "json"))
+    taken = json.loads(await done("unseal", ORDER_ID, "-o", "json", *ALICE))
+
+    names = [event["event"] for each in (placed, taken) for event in each["events"]]
+    assert {"Trading.OrderSealed", "Trading.SealedOrderWithdrawn"} <= set(names)
+
+
+async def test_whoever_waits_over_the_gate_is_told_that_it_is_too_late(
+    chain: MemoryChain, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await seal(path)
+    asked = chain.runtime.call_api
+
+    def call_api(overlay: Any, name: str, data: bytes) -> bytes:
+        """The chain stands still while the command waits, and goes on after the gate."""
+        return (K - 1).to_bytes(4, "little") if name == NOW else asked(overlay, name, data)
+
+    monkeypatch.setattr(chain.runtime, "call_api", call_api)
+    result = await market("reveal", path, "--wait", *ALICE)
+    listed = await waiting()
+
+    assert isinstance(result.exception, chain_access.Refused)
+    assert f"The gate of interval {K} has passed" in str(result.exception)
+    assert [row["state"] for row in listed] == ["gate passed"]
+
+
 async def test_a_file_is_never_written_over(chain: MemoryChain, path: Path) -> None:
     await seal(path)
     before, number = path.read_text(), chain.head.number

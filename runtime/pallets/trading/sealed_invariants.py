@@ -12,7 +12,6 @@ from runtime.pallets.trading.records import NO_BOOK, ORDERS_PER_HOLDING_MAX
 from runtime.pallets.trading.sealed_orders import REVEAL_BLOCKS_MIN, worst_case
 from runtime.pallets.trading.sealed_records import (
     SEALED_INTERVALS_MAX,
-    SEALED_PER_CONNECTION_MAX,
     SEALED_PER_INTERVAL_MAX,
     SealedInterval,
 )
@@ -46,8 +45,8 @@ def faults_of_sealed(market: "Trading") -> Iterator[str]:
                 if order.deposit_nano != needed:
                     yield f"{where}: a deposit of {order.deposit_nano}, expected {needed}"
             open_orders = len(market.holdings[interval, number].orders)
-            if not 0 < len(orders) <= SEALED_PER_CONNECTION_MAX:
-                yield f"{where}: {len(orders)} sealed orders"
+            if not orders:  # more than four are not encoded
+                yield f"{where}: an entry without sealed orders"
             if open_orders + len(orders) > ORDERS_PER_HOLDING_MAX:
                 yield f"{where}: {open_orders} open orders and {len(orders)} sealed ones"
 
