@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: setup devnet test lint unit-live unit-validators unit-clients unit-consensus unit-fast nojit soak-consensus soak-crash soak-rounds soak-auction soak-rpc fuzz bench bench-peers lock clean setup-test setup-clients
+.PHONY: setup devnet test lint unit-live unit-validators unit-clients unit-consensus unit-fast nojit soak-consensus soak-crash drill-recovery soak-rounds soak-auction soak-rpc fuzz bench bench-peers lock clean setup-test setup-clients
 
 # The first Python 3.11 or 3.12 that really starts (a shim of another version does not).
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
@@ -120,6 +120,10 @@ soak-consensus: setup-test
 CRASHES ?= 200
 soak-crash: setup-test
 	$(BIN)/python -m tests.live.crash_soak --rounds $(CRASHES)
+
+# Seven validators of which three are lost for ever: the runbook of docs/consensus.md, on real processes.
+drill-recovery: setup-test
+	$(BIN)/python -m tests.live.recovery_drill $(ARGS)
 
 # Random sets of votes: the accounting of a GRANDPA round against its definitions.
 VOTE_SETS ?= 200000

@@ -2,8 +2,7 @@
 
 Run on the node whose final block is the highest. The start is the highest block that all reports
 have on their best chains, so that as little as possible of what was traded is lost; it has to lie
-on top of every precommit of the highest round that anybody precommitted in. Why that is enough:
-docs/consensus.md.
+on top of the last precommit of everybody who reports. Why that is enough: docs/consensus.md.
 """
 
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from consensus.grandpa.records import target_of
 from consensus.grandpa.voter_set import VoterSet
 from node.chain import Chain
 from node.errors import NodeError
-from node.finality_report import SignedReport, report_fault
+from node.finality_report import SeenPrecommit, SignedReport, report_fault
 from runtime.primitives.recovery import Block, Override, RecoveryProof
 from runtime.primitives.session import SessionKeys
 from runtime.primitives.types import AccountId
@@ -135,18 +134,33 @@ def _start(chain: Chain, reports: Sequence[SignedReport], wanted: Wanted) -> Blo
 
 
 def _check_precommits(chain: Chain, reports: Sequence[SignedReport], start: int) -> None:
-    """The start lies on top of what might be final: all precommits of the highest round."""
-    seen = [entry for signed in reports for entry in signed.report.precommits]
-    last = max((entry.round for entry in seen), default=0)
-    for entry in seen:
+    """The start lies on top of what might be final.
+
+    That is the last precommit of every validator that reports: whatever became final without being
+    seen, one of them has precommitted to it or, in a later round, to something above it. Of the
+    others count those that they cast in the last round of those who report, or later.
+    """
+    reporters = {signed.report.reporter for signed in reports}
+    last: dict[bytes, SeenPrecommit] = {}
+    for entry in (entry for signed in reports for entry in signed.report.precommits):
+        known = last.get(entry.vote.id)
+        if known is None or (known.round, target_of(known.vote.message).number) < (
+            entry.round,
+            target_of(entry.vote.message).number,
+        ):
+            last[entry.vote.id] = entry
+    newest = max((last[key].round for key in reporters if key in last), default=0)
+    for voter, entry in sorted(last.items()):
         target = target_of(entry.vote.message)
         is_below = target.number <= start and chain.hash_at(target.number) == target.hash
         is_past = target.number <= chain.finalized.number
-        if entry.round == last and not is_below and not is_past:
+        counts = voter in reporters or entry.round >= newest
+        if counts and not is_below and not is_past:
             raise NoPlan(
-                f"0x{entry.vote.id.hex()} precommitted to block {target.number}, "
-                f"0x{target.hash.hex()}, in round {last}: it may be final, and block {start} does "
-                "not contain it. Start from a block above it, on a node whose best chain has it."
+                f"0x{voter.hex()} precommitted to block {target.number}, "
+                f"0x{target.hash.hex()}, in round {entry.round}: it may be final, and block "
+                f"{start} does not contain it. Start from a block above it, on a node whose best "
+                "chain has it."
             )
 
 

@@ -13,6 +13,7 @@ from runtime.pallets.authorities.proposals import (
     EmergencyDisable,
     Proposal,
     RemoveMember,
+    ReplaceKeys,
     ReplaceMember,
     ScheduleUpgrade,
 )
@@ -37,6 +38,7 @@ ACTIONS: list[Action] = [
     CancelUpgrade(),
     AppointOperator(EVE),
     AppointGateway(EVE),
+    ReplaceKeys(BOB, keys_named("Bob2"), proof_of("Bob2", BOB)),
     DecideOnMarket(SetParameters(MarketParameters(True, 10_000, 96))),
     DecideOnMarket(SetTariffs(TariffBook(7, (TariffBand(5, (EdgeTariff(1, 2),)),), (0,) * 96))),
     DecideOnMarket(ReleaseCongestionRent(10**9)),

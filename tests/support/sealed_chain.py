@@ -20,6 +20,7 @@ from runtime.primitives.grandpa import (
     SignedPrecommit,
     vote_payload,
 )
+from runtime.primitives.recovery import RecoveryProof
 from runtime.primitives.session import SessionKeys, prove_ownership
 from runtime.primitives.types import Hash
 from runtime.runtime import Runtime
@@ -68,15 +69,29 @@ class SealedChain:
     def close(self) -> None:
         self.database.close()
 
-    def add(self, extrinsics: Iterable[bytes] = (), parent: Hash | None = None) -> Header:
-        """Build, seal and import a block; it is the best one when it is the highest."""
+    def add(
+        self,
+        extrinsics: Iterable[bytes] = (),
+        parent: Hash | None = None,
+        recovery: RecoveryProof | None = None,
+    ) -> Header:
+        """Build, seal and import a block; it is the best one when it is the highest.
+
+        `recovery` is the override that it carries.
+        """
         chain, self.slot = self.chain, self.slot + 1
         parent = chain.best_hash if parent is None else parent
         below = chain.header(parent)
         assert below is not None
         time_ms = self.slot * self.slot_ms
         build = effects.Build(
-            self.slot, parent, below.number + 1, aura.pre_digest(self.slot), time_ms, 1
+            self.slot,
+            parent,
+            below.number + 1,
+            aura.pre_digest(self.slot),
+            time_ms,
+            1,
+            None if recovery is None else recovery.encode(),
         )
         ready = ((extrinsic_hash(extrinsic), extrinsic) for extrinsic in extrinsics)
         built = chain.build(build, ready, _refuse, lambda: 0)
@@ -127,6 +142,15 @@ class SealedChain:
         final = effects.Finalize(header.hash(), header.number, route, (), proof.encode(), is_kept)
         chain.write(effects.Persist(0, (final,), is_synced=True))
         return header
+
+    def recover(self, proof: RecoveryProof) -> Header:
+        """Take an override that starts from the best block, as consensus does; its block."""
+        start, chain = proof.override.start, self.chain
+        heights = range(chain.finalized.number + 1, start.number + 1)
+        route = tuple(filter(None, map(chain.hash_at, heights)))
+        taken = effects.Recover(start.hash, start.number, route, (), proof.encode())
+        chain.write(effects.Persist(0, (taken,), is_synced=True))
+        return self.add(recovery=proof)
 
     def sign(self, name: str, call: bytes) -> bytes:
         """An immortal extrinsic of a development account for the next block."""
