@@ -25,6 +25,7 @@ from devnet.calls import BID
 from devnet.chain_view import View
 from devnet.chain_view import read as read_chain
 from devnet.coupled_homes import coupled_orders_of
+from devnet.fund_homes import share_call_of
 from devnet.homes import (
     CORRECT_BEHIND,
     DECIDE_AHEAD,
@@ -226,6 +227,9 @@ class Street:
         for home in self._homes:
             for call in coupled_orders_of(home, interval, seen):
                 await self._submit(home.suri, call)
+            saving = share_call_of(home.connection, interval, home.genesis_interval)
+            if saving is not None:
+                await self._submit(home.suri, saving)
         if interval % REPORT_INTERVALS == 0:
             log.info(
                 "interval %d: %d extrinsics sent so far, %d refused",

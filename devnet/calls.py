@@ -27,6 +27,7 @@ PROPOSE_CONTRACT, COUNTERSIGN_CONTRACT, WITHDRAW_CONTRACT, TERMINATE_CONTRACT = 
 PLACE_MARKET_ORDER, REPLACE_ORDER, REPLACE_ORDERS = 8, 9, 10
 DEPOSIT, REQUEST_PAYOUT, CANCEL_PAYOUT, CONFIRM_PAYOUT, RETURN_PAYOUT, ATTEST_RESERVE = range(6)
 PLACE_COUPLED, CANCEL_COUPLED = 12, 13
+BUY_FUND_SHARES, REDEEM_FUND_SHARES = 25, 26
 OFFER, BID = 0, 1
 
 
@@ -230,3 +231,22 @@ def return_payout(day: int, account: AccountId, reason: bytes) -> bytes:
 def attest_reserve(day: int, reserve_nano: int) -> bytes:
     """Say, as the gateway, what lies at the bank."""
     return bytes([PAYMENTS, ATTEST_RESERVE]) + _AttestReserve(day, reserve_nano).encode()
+
+
+class _BuyFundShares(Struct):
+    amount_nano: Compact[Balance]
+    shares_min: Compact[Balance]
+
+
+class _RedeemFundShares(Struct):
+    shares: Compact[Balance]
+
+
+def buy_fund_shares(amount_nano: int, shares_min: int) -> bytes:
+    """Put money into the liquidity fund for at least so many shares."""
+    return bytes([TRADING, BUY_FUND_SHARES]) + _BuyFundShares(amount_nano, shares_min).encode()
+
+
+def redeem_fund_shares(shares: int) -> bytes:
+    """Leave the liquidity fund with some shares."""
+    return bytes([TRADING, REDEEM_FUND_SHARES]) + _RedeemFundShares(shares).encode()

@@ -20,6 +20,7 @@ from devnet import calls
 from devnet.bank import Gateway, Payout
 from devnet.chain_view import METERS, NOTHING_SEEN, Schedule, View, counted_by, waiting_in
 from devnet.coupled_homes import coupled_orders_of
+from devnet.fund_homes import share_call_of
 from devnet.homes import (
     CORRECT_BEHIND,
     DECIDE_AHEAD,
@@ -299,6 +300,9 @@ class Replay:
             for call in coupled_orders_of(home, now, seen, self.end):
                 self.chain.submit(home.suri, call)
                 self.sessions_ordered += home.device is not None
+            saving = share_call_of(home.connection, now, self.first)
+            if saving is not None:
+                self.chain.submit(home.suri, saving)
         read = now - READ_BEHIND
         if self.first <= read < self.end:
             self.let_meters_report(read, seen)

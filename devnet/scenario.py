@@ -25,6 +25,7 @@ from devnet.dataset import (
     load_grid,
     load_window,
 )
+from devnet.fund_homes import is_holder
 from devnet.plan import VALIDATORS, Account
 from node.chain_spec import ChainSpec
 from node.clock import SystemClock
@@ -257,6 +258,11 @@ class Scenario:
                         "connection": self.fund_number,
                         "cap_wh": FUND_CAP_WH,
                         "spread_micro": FUND_SPREAD,
+                        "holders": [
+                            address_of(home.suri, scheme)
+                            for home in homes
+                            if is_holder(home.number)
+                        ],
                     },
                 },
                 "grid_balancing": {"topology": self.topology()},

@@ -423,6 +423,10 @@ def test_calls_are_those_of_the_runtime(connection: int) -> None:
         "Trading", "place_coupled", connection=connection, terms=car
     )
     assert calls.cancel_coupled(300) == encode("Trading", "cancel_coupled", order_id=300)
+    assert calls.buy_fund_shares(10**12, 7) == encode(
+        "Trading", "buy_fund_shares", amount_nano=10**12, shares_min=7
+    )
+    assert calls.redeem_fund_shares(9) == encode("Trading", "redeem_fund_shares", shares=9)
     assert calls.correct_reading(connection, 9, 1, 2, "why") == encode(
         "ConsumptionMetering",
         "correct_reading",

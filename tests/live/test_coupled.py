@@ -50,7 +50,9 @@ def accepted(client: Any, order_id: int, receipt: Any) -> list[Any]:
     ]
 
 
-def test_a_car_is_charged_over_all_its_intervals_at_once(client: Any, household: Household) -> None:
+def test_a_car_is_charged_over_all_its_intervals_at_once(
+    devnet: Devnet, client: Any, household: Household
+) -> None:
     receipt = succeed(client, household.owner, vehicle(client, household, RETAIL))
     (placed,) = attributes(receipt.triggered_events, "Trading.CoupledPlaced")
 
@@ -64,6 +66,17 @@ def test_a_car_is_charged_over_all_its_intervals_at_once(client: Any, household:
     cost_nano = sum(fill["buy_wh"] * fill["price_micro"] for fill in event["fills"])
     assert event["surplus_nano"] == ENERGY_WH * RETAIL - cost_nano >= 0
     assert client.query("Trading", "CoupledOrders", [placed["order_id"]]).value is None
+    place = [household.connection, placed["order_id"]]
+    schedule = client.query("Trading", "CoupledAccepted", place).value
+    assert sum(schedule["energies_wh"]) == ENERGY_WH
+    port = str(devnet.port("sunny-street"))
+    told = json.loads(
+        devnet.dret(
+            *("market", "coupled", "schedule", "--connection", str(household.connection)),
+            *("-o", "json", "--rpc-port", port),
+        )
+    )
+    assert schedule["energies_wh"] in [row["energies_wh"] for row in told]
 
 
 def test_a_car_that_pays_too_little_waits_and_is_taken_back(

@@ -1,5 +1,6 @@
 """Payments, the fund, tariffs and the rules of the members, from an SDK on a live network."""
 
+import json
 from typing import Any
 
 from tests.live.network import LIVE, Devnet, eventually
@@ -48,6 +49,42 @@ def test_tariffs_the_fund_and_candles_are_on_the_chain(client: Any) -> None:
     assert candle.value["low_micro"] <= candle.value["close_micro"] <= candle.value["high_micro"]
 
 
+def test_shares_in_the_fund_are_bought_and_on_their_way_out(client: Any) -> None:
+    home = pair("//Home//5")
+    amount, least = 20 * DRT, 18 * DRT
+
+    bought = succeed(
+        client,
+        home,
+        ("Trading", "buy_fund_shares", {"amount_nano": amount, "shares_min": least}),
+    )
+    (purchase,) = attributes(bought.triggered_events, "Trading.SharesBought")
+    left = succeed(client, home, ("Trading", "redeem_fund_shares", {"shares": purchase["shares"]}))
+    (request,) = attributes(left.triggered_events, "Trading.RedemptionRequested")
+    again = submit(client, home, ("Trading", "redeem_fund_shares", {"shares": 1_000_000}))
+
+    assert purchase["amount_nano"] == amount
+    assert least <= purchase["shares"] <= 22 * DRT
+    assert request["redemption"]["shares"] == purchase["shares"]
+    assert error_of(again) in ("FundSharesMissing", "FundRedemptionPending")
+    issued = client.query("Trading", "FundIssued").value
+    holders = [entry.value for _, entry in client.query_map("Trading", "FundHolders")]
+    assert 0 < sum(holders) <= issued
+
+
+def test_shares_in_the_fund_are_bought_at_the_command_line(devnet: Devnet) -> None:
+    node = ["--rpc-port", str(devnet.port("wind-coop"))]
+    signer = ["--from", "//Home//6"]
+
+    bought = devnet.dret("market", "fund", "buy", "--amount", "5", *signer, *node)
+    left = devnet.dret("market", "fund", "redeem", "--all", *signer, *node)
+    shown = json.loads(devnet.dret("market", "fund", "-o", "json", *node))
+
+    assert "shares for 5.000000000 DRT" in bought
+    assert "shares leave the fund" in left
+    assert 0 < shown["redeemed_nano"] <= shown["sold_nano"]
+
+
 def test_members_change_what_the_market_goes_by(client: Any) -> None:
     receipt = succeed(client, pair("//Alice"), ("Authorities", "propose", {"action": ACTION}))
     (opened,) = attributes(receipt.triggered_events, "Authorities.ProposalOpened")
@@ -65,5 +102,5 @@ def test_members_change_what_the_market_goes_by(client: Any) -> None:
 def test_the_status_says_that_every_promise_is_kept(devnet: Devnet) -> None:
     findings = devnet.status()["invariants"]
 
-    assert len(findings) == 10
+    assert len(findings) == 11
     assert [finding["promise"] for finding in findings if not finding["is_kept"]] == []

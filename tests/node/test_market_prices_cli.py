@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from asyncclick.testing import CliRunner, Result
 
-from node.cli import authority, authority_market
+from devnet import calls
+from node.cli import authority, authority_market, market_fund
 from node.cli.market import group
 from node.errors import ConfigInvalid
 from runtime.pallets.authorities.proposals import DecideOnMarket
@@ -17,6 +18,7 @@ from runtime.pallets.trading.decisions import (
     SetTariffs,
 )
 from runtime.pallets.trading.fund import Fund, FundQuote, FundTerms, FundView
+from runtime.pallets.trading.fund_shares import FundHolding, FundValue, Redemption
 from runtime.pallets.trading.parameters import MarketParameters
 from runtime.pallets.trading.price_parts import BusPrice, PriceReport, PriceSource
 from runtime.pallets.trading.records import Side
@@ -28,6 +30,7 @@ from runtime.pallets.trading.tariffs import (
     TariffBand,
     TariffBook,
 )
+from runtime.primitives.crypto import KeyPair, Scheme, ss58_encode
 from runtime.primitives.scale import U32, codec
 from tests.node.test_market_chain_cli import FakeLink, node
 
@@ -169,6 +172,8 @@ async def test_the_fund_is_shown_with_its_quotes() -> None:
     quotes = [FundQuote(Side.OFFER, 205_000, 100), FundQuote(Side.BID, 115_000, 100)]
     view = FundView(Fund(40, FundTerms(400, 20_000)), 9 * 10**9, 10**9, quotes)
     FakeLink.answers["Trading_fund"] = codec(FundView | None).encode(view)
+    value = FundValue(5 * 10**12, 9 * 10**9, 11 * 10**9, 2)
+    FakeLink.answers["Trading_fund_value"] = codec(FundValue | None).encode(value)
     FakeLink.answers["Trading_current_interval"] = codec(U32).encode(12)
 
     table = (await market("fund")).output
@@ -177,11 +182,92 @@ async def test_the_fund_is_shown_with_its_quotes() -> None:
     assert "Interval 14:" in table
     assert "offer     100 Wh at 0.205000" in table
     assert found["quotes"][1] == {"side": "bid", "price_micro": 115_000, "quantity_wh": 100}
+    assert "9.000000000 DRT for who leaves, 11.000000000 DRT for who comes; 2 requests" in table
+    assert (found["shares_issued"], found["redemptions_waiting"]) == (5 * 10**12, 2)
 
 
 async def test_a_chain_without_a_fund_says_so() -> None:
     FakeLink.answers["Trading_fund"] = codec(FundView | None).encode(None)
+    FakeLink.answers["Trading_fund_value"] = codec(FundValue | None).encode(None)
 
     result = await market("fund", "--interval", "9")
 
     assert "no liquidity fund" in str(result.exception)
+
+
+async def test_a_holding_is_shown_with_what_leaves() -> None:
+    alice = ss58_encode(KeyPair.from_suri("//Alice", Scheme.SR25519).public)
+    redemption = Redemption(bytes(32), 40, 99)
+    FakeLink.answers["Trading_fund_holding"] = FundHolding(60, redemption, 10**9).encode()
+
+    text = (await market("fund", "holding", "--account", alice)).output
+    found = json.loads((await market("fund", "holding", "--account", alice, "-o", "json")).output)
+
+    assert text.splitlines() == [
+        "60 shares, with what leaves worth 1.000000000 DRT.",
+        "40 more leave when interval 99 is settled.",
+    ]
+    assert found == {"shares": 60, "value_nano": 10**9, "leaving": {"shares": 40, "until": 99}}
+
+
+async def test_shares_are_bought_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bytes] = []
+
+    async def take(link: object, pair: object, call: bytes) -> None:
+        made.append(call)
+        after = FundHolding(70, None, 0) if call[1] == 25 else FundHolding(0, leaving, 0)
+        FakeLink.answers["Trading_fund_holding"] = after.encode()
+
+    leaving = Redemption(bytes(32), 70, 99)
+    monkeypatch.setattr(market_fund, "submit", take)
+    FakeLink.answers["Trading_fund_holding"] = FundHolding(20, None, 0).encode()
+
+    bought = await market("fund", "buy", "--amount", "2.5", "--shares-min", "9", "--from", "//Bob")
+    left = await market("fund", "redeem", "--all", "--from", "//Bob")
+
+    assert made == [calls.buy_fund_shares(2_500_000_000, 9), calls.redeem_fund_shares(70)]
+    assert bought.output == "Bought 50 shares for 2.500000000 DRT; 70 in all.\n"
+    assert left.output == ("70 shares leave the fund; they are paid when interval 99 is settled.\n")
+
+
+async def test_what_the_chain_does_not_do_with_shares_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refuse(link: object, pair: object, call: bytes) -> None:
+        return None
+
+    monkeypatch.setattr(market_fund, "submit", refuse)
+    FakeLink.answers["Trading_fund_holding"] = FundHolding(20, None, 0).encode()
+    bought = await market("fund", "buy", "--amount", "1", "--from", "//Bob")
+    left = await market("fund", "redeem", "--shares", "20", "--from", "//Bob")
+    more = await market("fund", "redeem", "--shares", "21", "--from", "//Bob")
+    waits = FundHolding(20, Redemption(bytes(32), 40, 99), 0)
+    FakeLink.answers["Trading_fund_holding"] = waits.encode()
+    again = await market("fund", "redeem", "--shares", "20", "--from", "//Bob")
+
+    said = [str(result.exception) for result in (bought, left, more, again)]
+    assert "The chain refused: less than 1 DRT" in said[0]
+    assert "a rest of fewer than 1 000 000 shares" in said[1]
+    assert said[2] == "The account has 20 shares, not 21."
+    assert "40 shares of this account wait" in said[3]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("buy", "--amount", "0"),
+        ("buy", "--amount", "-1"),
+        ("buy", "--amount", "much"),
+        ("buy", "--amount", "1", "--shares-min", "-1"),
+        ("buy",),
+        ("redeem",),
+        ("redeem", "--shares", "0"),
+        ("redeem", "--shares", "5", "--all"),
+        ("redeem", "--shares", str(2**96)),
+        ("holding", "--account", "nobody"),
+    ],
+)
+async def test_shares_that_cannot_be_are_refused(arguments: tuple[str, ...]) -> None:
+    signer = () if arguments[0] == "holding" else ("--from", "//Bob")
+
+    assert (await market("fund", *arguments, *signer)).exit_code == 2

@@ -67,6 +67,7 @@ from runtime.pallets.trading.deals import SLOTS_PER_DAY
 from runtime.pallets.trading.decisions import MarketDecision, carry_out, check_decision
 from runtime.pallets.trading.finality import make_final, settle_corrected
 from runtime.pallets.trading.fund import LiquidityFund, genesis_fund
+from runtime.pallets.trading.fund_shares import FundShares, genesis_shares, pay_redemptions
 from runtime.pallets.trading.genesis import genesis_contract
 from runtime.pallets.trading.history import History
 from runtime.pallets.trading.invariants import check_market
@@ -117,6 +118,7 @@ class Trading(
     History,
     Reputations,
     LiquidityFund,
+    FundShares,
     Audit,
     Pallet[Config],
 ):
@@ -184,7 +186,7 @@ class Trading(
         `outside_pool`: numbers of connections that do not share their residuals. `contracts`: a
         list of contracts that stand from the beginning, objects as `genesis_contract` reads them.
         `tariffs`: network tariffs by time of use, as `genesis_tariffs` reads them. `fund`: the
-        liquidity fund, as `genesis_fund` reads it.
+        liquidity fund, as `genesis_fund` and `genesis_shares` read it.
         """
         self.config.integrity()
         self.reference_price.set(int(config.get("reference_price", 0)))
@@ -196,6 +198,7 @@ class Trading(
             genesis_tariffs(self, config["tariffs"])
         if "fund" in config:
             genesis_fund(self, config["fund"])
+            genesis_shares(self, config["fund"])
         for entry in config.get("contracts", []):
             genesis_contract(self, entry)
 
@@ -204,7 +207,9 @@ class Trading(
         return self.config.clearing_weight + self.config.settlement_weight + SEALED_WEIGHT
 
     def on_finalize(self, number: int) -> None:
-        """Open intervals, settle what is due and what was corrected, go on with the auction."""
+        """Open intervals, settle what is due and what was corrected, pay who leaves the fund, go on
+        with the auction.
+        """
         now_ms = self.config.clock.now()
         note_time(self, now_ms)
         open_intervals(self, now_ms)
@@ -212,6 +217,7 @@ class Trading(
         settled = settle_due(self, now_ms)
         settle_corrected(self, settlements_fitting(self) - settled)
         make_final(self, now_ms)
+        pay_redemptions(self)
         run_calls(self, now_ms)
 
     @call(3, weight=POOL_CALL_WEIGHT)

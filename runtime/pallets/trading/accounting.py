@@ -18,6 +18,7 @@ from runtime.pallets.producer_registration import TRANSFORMER
 from runtime.pallets.trading.config import tariff_of
 from runtime.pallets.trading.events import IntervalSettled
 from runtime.pallets.trading.fund import with_fund
+from runtime.pallets.trading.fund_shares import redemptions_weight
 from runtime.pallets.trading.membership import is_member
 from runtime.pallets.trading.opening import OPENING_PART, as_settled, keep_deals, with_strikes
 from runtime.pallets.trading.orders import position_of
@@ -73,7 +74,8 @@ def settlements_fitting(market: "Trading") -> int:
     """How many intervals a block can settle: at least one, at most eight."""
     weight = INTERVAL_WEIGHT + PAIRS_WEIGHT + CONNECTION_WEIGHT * market.config.registry.count()
     whole = market.config.settlement_weight
-    fitting = (whole - whole // OPENING_PART - whole // FINALS_PART) // weight
+    others = whole // OPENING_PART + whole // FINALS_PART + redemptions_weight(market)
+    fitting = (whole - others) // weight
     return min(max(1, fitting), SETTLEMENTS_PER_BLOCK_MAX)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from runtime.frame import Pallet, Struct, api
 from runtime.pallets.system import CONGESTION_RENT, HOUSE
 from runtime.pallets.trading.config import Config
+from runtime.pallets.trading.fund_shares import share_faults
 from runtime.pallets.trading.orders import hold_of, position_of
 from runtime.pallets.trading.records import NO_BOOK, Holding, SettlementLine, SettlementRecord
 from runtime.pallets.trading.sealed_invariants import faults_of_sealed
@@ -61,6 +62,7 @@ def audit(market: "Trading") -> list[Finding]:
         ("sealed orders are covered and find a place", lambda: faults_of_sealed(market)),
         ("nobody is worse off than agreed", lambda: bills(market, settled)),
         ("tariffs and congestion are the rent", lambda: incomes(market, settled)),
+        ("shares of the fund add up, and it owes nothing", lambda: share_faults(market)),
     ]
     findings: list[Finding] = []
     for promise, check in checks:

@@ -12,11 +12,10 @@ It offers steps at the dear end of each step plus half a spread, and bids at the
 a spread, so that it never loses by buying and selling. What it ends with is a deviation: it never
 delivers nor takes. Per interval it can lose at most a quarter of `cap * (R - F)`, and
 `cap * (R_z - R)` or `cap * (F - F_z)` beside it; its collateral covers that, so it is never
-insolvent. It gets what the genesis, or anybody's transfer, gives it; the members set its bounds.
+insolvent. It gets what its shareholders (`fund_shares.py`) or anybody's transfer give it; the
+members set its bounds.
 
 Invariants: between calls it has no order; its collateral is that of any position.
-
-Left out: shares in it.
 """
 
 from collections.abc import Mapping, Sequence

@@ -11,6 +11,7 @@ from runtime.pallets.trading.accounting import SETTLEMENTS_PER_BLOCK_MAX
 from runtime.pallets.trading.collateral import position_hold
 from runtime.pallets.trading.coupled_invariants import check_coupled
 from runtime.pallets.trading.fund import check_fund
+from runtime.pallets.trading.fund_shares import check_shares
 from runtime.pallets.trading.history import check_days
 from runtime.pallets.trading.orders import INTERVALS_STORED_MAX, hold_of, position_of
 from runtime.pallets.trading.parameters import check_parameter_changes
@@ -71,6 +72,7 @@ def check_market(market: "Trading") -> None:
     check_tariffs(market)
     check_days(market)
     check_fund(market, stored)
+    check_shares(market)
     check_reputations(market)
     check_price_parts(market, stored)
 

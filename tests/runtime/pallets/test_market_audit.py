@@ -10,7 +10,7 @@ from runtime.pallets.system import CONGESTION_RENT, HOUSE
 from tests.runtime.pallets.zone import BID, K0, LOSSY, OFFER, SLOT_MS, SUPPLIER, Zone
 
 SETTLED, OPEN = K0 + 3, K0 + 20
-PROMISES = 10
+PROMISES = 11
 
 
 @pytest.fixture
