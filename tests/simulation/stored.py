@@ -54,6 +54,7 @@ class StoredLedger(Ledger):
         self._open()
 
     def _open(self) -> None:
+        self._read = None  # a state of the database that was closed
         self._database = Database.open(self._folder)
         self.chain = Chain.open(self._database, self.runtime, self._genesis, STATES_KEPT)
         self._synced = self._log_end()
