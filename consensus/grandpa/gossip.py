@@ -3,7 +3,8 @@
 Own votes go to all authorities at once. Votes of others are not passed on: in a full mesh everyone
 has them already. What a peer lacks it says in its neighbour packets, and is sent exactly that,
 both votes of an equivocator included: liveness needs all honest voters to converge on the same
-votes. A round that does not get on is flooded.
+votes. A round that does not get on is flooded. While all goes well a voter could show different
+votes to different peers unseen, so now and then a peer is shown what another voter said to us.
 
 Invariant: a vote is sent only to a peer whose round accepts it, and not twice within T unless
 the peer says that it lacks it.
@@ -27,6 +28,7 @@ from runtime.primitives.grandpa import (
 HEARTBEAT_MS = 5_000
 COALESCE_DIVISOR = 8  # round change and finality come together; T / 8 later both are said at once
 ROUNDS_KNOWN_MAX = 4  # per peer; the rounds in play are three
+CROSS_CHECK_ROUNDS = 4  # two messages of a node in so many rounds, against some twenty of each
 BACKWARDS_GRACE_MS = 10_000  # a peer that restarted may know less than it said before
 
 REPUTATION_BACKWARDS = -500
@@ -175,6 +177,25 @@ class Gossip:
         for stage in STAGES:
             for vote in round_.votes(stage):
                 self._out.send(receivers, Vote(round_.number, set_id, vote.signed))
+
+    def cross_check(self, set_id: int, round_: VoteRound, own: int | None) -> None:
+        """Show a peer the votes of one voter in a round that is over; both by turns.
+
+        A peer that has other votes of this voter has the proof then that it equivocated.
+        """
+        turn, rest = divmod(round_.number, CROSS_CHECK_ROUNDS)
+        peer_turn, voter = divmod(turn, len(round_.voters))
+        if rest != 0 or voter == own:
+            return
+        peers = sorted(
+            peer for peer, view in self.peers.items() if view.accepts(set_id, round_.number)
+        )
+        if not peers:
+            return
+        receiver = [peers[peer_turn % len(peers)]]
+        for stage in STAGES:
+            for vote in round_.votes_of(stage, voter):
+                self._out.send(receiver, Vote(round_.number, set_id, vote.signed))
 
     def send_neighbour(self, packet: NeighbourV2, peers: list[PeerId]) -> None:
         """Say where we stand."""

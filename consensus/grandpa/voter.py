@@ -406,6 +406,8 @@ class Voter:
             self._import(vote, None)
             self._adopt_own(vote)
         self._next_votes.drop_before(number + 1)
+        own = None if self._book is None else self.authorities.voters.index(self._book.public)
+        self._around.gossip.cross_check(self.authorities.set_id, completed, own)
         self._say_soon()
 
     def _caught_up(self, completed: VoteRound | None) -> None:

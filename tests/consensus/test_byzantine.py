@@ -13,6 +13,7 @@ from consensus.effects import (
     VoterEquivocated,
 )
 from consensus.events import MessageReceived, PeerStatus, Role, SyncBlock
+from consensus.grandpa.gossip import CROSS_CHECK_ROUNDS
 from consensus.grandpa.vote_graph import BlockRef
 from consensus.pipeline import CANDIDATES_MAX, ORPHANS_PER_PEER_MAX
 from runtime.primitives.block import Consensus, Digest, Header, Other, PreRuntime, Seal
@@ -390,12 +391,11 @@ def test_votes_for_blocks_that_do_not_exist_are_bounded_and_harmless() -> None:
     assert_grows(network)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_voter_with_two_faces_does_not_stop_finality(seed: int) -> None:
-    network = Network(seed, full=1)
+def two_faced(network: Network) -> Callable[[str, str, object], bool]:
+    """A filter: v3 tells v1 of another vote than the others."""
+    network["v3"].is_honest = False  # it passes on what it is shown of its other votes
 
-    def two_faced(sender: str, to: str, message: object) -> bool:
-        """v3 tells v1 of another vote than the others."""
+    def is_replaced(sender: str, to: str, message: object) -> bool:
         if sender != "v3" or to != "v1" or not isinstance(message, Vote):
             return False
         vote = message.message.message
@@ -407,7 +407,30 @@ def test_a_voter_with_two_faces_does_not_stop_finality(seed: int) -> None:
         network.at(20, lambda: network["v1"].handle(MessageReceived(b"v3", forged)))
         return True
 
-    network.filters.append(two_faced)
+    return is_replaced
+
+
+def test_votes_that_differ_between_peers_are_proved_although_no_round_is_held_up() -> None:
+    network = Network()
+    network.filters.append(two_faced(network))
+    network.start()
+    rounds = 2 * len(network.voters) * CROSS_CHECK_ROUNDS
+
+    network.run(rounds * network.slot_ms // 1_000)
+
+    assert network.lag() <= 3
+    offences = [offence for node in network.running for offence in node.offences]
+    assert offences
+    for offence in offences:
+        assert isinstance(offence, VoterEquivocated)
+        assert offence.first.id == offence.second.id == key_of("v3")
+        assert offence.first.message != offence.second.message
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_voter_with_two_faces_does_not_stop_finality(seed: int) -> None:
+    network = Network(seed, full=1)
+    network.filters.append(two_faced(network))
     network.start()
     network.run(60)
 
