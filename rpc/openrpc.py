@@ -37,10 +37,15 @@ def _method(name: str, entry: Entry) -> Json:
             "result": {"name": "ended", "schema": NULL if entry.gives_null else FLAG},
             "paramStructure": "by-position",
         }
+    # By position nothing can be left out before what is required; it may be null.
+    required = [not parameter.is_optional for parameter in entry.parameters]
     described: dict[str, Json] = {
         "name": name,
         "summary": _summary(entry),
-        "params": [_parameter(parameter) for parameter in entry.parameters],
+        "params": [
+            _parameter(parameter, any(required[place:]))
+            for place, parameter in enumerate(entry.parameters)
+        ],
         "paramStructure": "either",
     }
     schema = RESULTS[entry.name]
@@ -60,10 +65,10 @@ def _summary(entry: Method | Subscription) -> str:
     return (entry.handler.__doc__ or "").partition("\n")[0]
 
 
-def _parameter(parameter: Parameter) -> Json:
+def _parameter(parameter: Parameter, is_required: bool) -> Json:
     schema = PARAMETERS[parameter.decode]
     return {
         "name": parameter.json_name,
-        "required": not parameter.is_optional,
+        "required": is_required,
         "schema": maybe(schema) if parameter.is_optional else schema,
     }

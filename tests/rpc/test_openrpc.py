@@ -73,9 +73,47 @@ async def test_the_document_describes_every_name_that_rpc_methods_lists(server: 
         assert method["summary"].endswith("."), method["name"]
         assert set(method["result"]) == {"name", "schema"}
         required = [parameter["required"] for parameter in method["params"]]
-        assert required == sorted(required, reverse=True) or method["name"].startswith(
-            "state_getKeysPaged"
-        )
+        assert required == sorted(required, reverse=True)
+
+
+OPENRPC_FIELDS = {
+    "document": {"openrpc", "info", "servers", "methods", "components", "externalDocs"},
+    "info": {"title", "description", "termsOfService", "contact", "license", "version"},
+    "license": {"name", "url"},
+    "components": {"schemas"},
+    "method": {
+        "name", "tags", "summary", "description", "externalDocs", "params", "result", "deprecated",
+        "servers", "errors", "links", "paramStructure", "examples",
+    },
+    "descriptor": {"name", "summary", "description", "required", "schema", "deprecated"},
+}  # fmt: skip
+"""What OpenRPC 1.3 allows beside fields that begin with `x-`; its schema allows nothing else."""
+
+
+async def test_the_document_is_valid_openrpc(server: Running) -> None:
+    """By https://spec.open-rpc.org, 1.3.2: fields, required fields, and what must be unique."""
+
+    def check(value: Any, kind: str, *needed: str) -> None:
+        names = {name for name in value if not name.startswith("x-")}
+        assert names <= OPENRPC_FIELDS[kind], (kind, names - OPENRPC_FIELDS[kind])
+        assert set(needed) <= names, (kind, value)
+
+    found = await document(server)
+    check(found, "document", "openrpc", "info", "methods")
+    check(found["info"], "info", "title", "version")
+    check(found["info"]["license"], "license", "name")
+    check(found["components"], "components")
+    names = [method["name"] for method in found["methods"]]
+    assert len(set(names)) == len(names)
+    for method in found["methods"]:
+        check(method, "method", "name", "params", "result")
+        assert method["paramStructure"] in ("by-name", "by-position", "either")
+        for descriptor in (*method["params"], method["result"]):
+            check(descriptor, "descriptor", "name", "schema")
+            assert descriptor["name"]
+            assert isinstance(descriptor["schema"], dict)
+        parameters = [descriptor["name"] for descriptor in method["params"]]
+        assert len(set(parameters)) == len(parameters)
 
 
 async def test_every_reference_leads_to_a_schema(server: Running) -> None:
