@@ -87,10 +87,14 @@ def run_dev_node(folder: Path, options: Sequence[str], module: str = "node") -> 
 
 @contextmanager
 def run_node(
-    folder: Path, options: Sequence[str], until: str, module: str = "node"
+    folder: Path,
+    options: Sequence[str],
+    until: str,
+    module: str = "node",
+    ports: Sequence[int] = (),
 ) -> Iterator[DevNode]:
     """A node on the folder `node` in `folder`, once its log says `until`."""
-    port, p2p_port = _free_ports(2)
+    port, p2p_port = ports or free_ports(2)
     command = [sys.executable, "-m", module, "node", "run", *options, "--no-prometheus"]
     command += ["--rpc-port", str(port), "--port", str(p2p_port)]
     log = folder / "node.log"
@@ -114,7 +118,7 @@ def _wait_for(text: str, process: subprocess.Popen[bytes], log: Path) -> None:
         time.sleep(0.1)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on now; held together, so that they differ."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [held.getsockname()[1] for held in sockets]
