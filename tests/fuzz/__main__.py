@@ -47,6 +47,8 @@ def fuzz_here(target: str, arguments: list[str]) -> None:
         # Before anything asks for a codec: a generated function is compiled once and kept.
         compiler._function = lambda *parts: atheris.instrument_func(make(*parts))
         targets: Any = importlib.import_module("tests.fuzz.targets")
+        # Before the clock of an input runs: on a busy machine this takes many seconds.
+        targets.prepare(target)
 
     async def run() -> None:
         program = os.environ.get(PROGRAM, sys.argv[0])

@@ -266,4 +266,10 @@ def _head(data: bytes) -> None:
     assert _ACCESS.allows_host(headers[b"host"].decode())
 
 
+def prepare(target: str) -> None:
+    """Make once what the inputs of a target share: a runtime with its codecs."""
+    if target == "scale":
+        scale_kinds()
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {"scale": scale, "rpc": rpc, "frames": frames}
