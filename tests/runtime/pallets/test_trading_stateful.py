@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 )
 
 from runtime.frame.declaration import declaration_of
+from runtime.pallets.system import LIQUIDITY_FUND
 from runtime.pallets.trading import Trading
 from runtime.pallets.trading.contract_records import ContractTerms, PriceRule, Shape
 from runtime.pallets.trading.records import Terms, order_id_of
@@ -35,10 +36,22 @@ from tests.runtime.pallets.zone import (
     OPERATOR,
     SLOT_MS,
     WEALTH,
+    A,
+    B,
+    C,
+    D,
     Side,
     Zone,
+    text_of,
 )
+from tests.support.runtimes import DRT
 
+FUND = 6
+FUND_TERMS = {
+    "connection": FUND,
+    "cap_wh": 400,
+    "spread_micro": 20_000,
+}
 STEPS_LEAST = 10_000
 STEPS_EACH = 50
 EXAMPLES = STEPS_LEAST // STEPS_EACH * 5 // 4  # an eighth of them end early
@@ -84,12 +97,21 @@ class Market(RuleBasedStateMachine):
     done: ClassVar[set[str]] = set()
     """Calls that succeeded at least once."""
 
-    @initialize(poor=st.booleans(), lossy=st.booleans(), cap=st.sampled_from((40, 400, 4_000)))
-    def begin(self, poor: bool, lossy: bool, cap: int) -> None:
+    @initialize(
+        poor=st.booleans(),
+        lossy=st.booleans(),
+        cap=st.sampled_from((40, 400, 4_000)),
+        has_fund=st.booleans(),
+    )
+    def begin(self, poor: bool, lossy: bool, cap: int, has_fund: bool) -> None:
         wealth = EXISTENTIAL_DEPOSIT + 300_000_000 if poor else WEALTH
+        holders = {} if poor else {"holders": [text_of(A), text_of(C)]}
         self.zone = Zone(
             (LOSSY if lossy else LOSSLESS) | {"cap_up": [0, cap, cap, cap]},
-            buses=(1, 2, 3, 2, 3),
+            buses=(1, 2, 3, 2, 3, 1) if has_fund else (1, 2, 3, 2, 3),
+            owners=(A, B, C, D, A, LIQUIDITY_FUND),
+            without_meter=(FUND,),
+            market={"fund": FUND_TERMS | holders} if has_fund else {},
             wealth=wealth,
             supplier_wealth=wealth,
             call_period_ms=SLOT_MS,
@@ -377,6 +399,20 @@ class Market(RuleBasedStateMachine):
                     zone.tries(partial(trading.offer_right, owner[giver], giver, interval, offer))
                     take = partial(trading.take_right, owner[taker], taker)
                     zone.tries(partial(take, giver, interval, offer))
+
+    @rule(number=NUMBERS, amount=st.integers(0, 40 * DRT))
+    def buy_shares(self, number: int, amount: int) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        zone.tries(lambda: zone.trading.buy_fund_shares(zone.owner[number], amount, 0))
+
+    @rule(number=NUMBERS, part=st.integers(0, 4))
+    def redeem_shares(self, number: int, part: int) -> None:
+        zone = self.zone
+        zone.at(0, self.ms)
+        owner = zone.owner[number]
+        shares = zone.trading.fund_holders[owner] * part // 4
+        zone.tries(lambda: zone.trading.redeem_fund_shares(owner, shares))
 
     @rule(source=NUMBERS, dest=NUMBERS, part=st.integers(0, 100))
     def transfer(self, source: int, dest: int, part: int) -> None:
