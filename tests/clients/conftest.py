@@ -13,7 +13,7 @@ import pytest
 
 from runtime.pallets.trading.orders import INTERVALS_AHEAD
 from tests.live.network import INTERVAL_MS
-from tests.live.sdk import connect, interval_now, pair, place_order, succeed
+from tests.live.sdk import connect, interval_now, pair, place_order, submit
 
 LOWEST_BID = 20_000  # what the supplier pays anyway, so that nobody fills it
 START_S = 60  # the first start on a machine compiles the kernels
@@ -70,7 +70,9 @@ def resting_order(dev_node: DevNode) -> RestingOrder:
     with connect(dev_node.url) as client:
         interval = interval_now(client) + INTERVALS_AHEAD - 6
         owner = pair("//Home//1")
-        succeed(client, owner, place_order(1, interval, price_micro=LOWEST_BID))
+        call = place_order(1, interval, price_micro=LOWEST_BID)
+        receipt = submit(client, owner, call, is_final=True)  # some clients read what is final
+        assert receipt.is_success, receipt.error_message
         registered = client.query_map("ProducerRegistration", "Connections", page_size=7)
         numbers = sorted(number.value for number, _ in registered)
         return RestingOrder(interval, owner.ss58_address, numbers)
