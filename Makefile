@@ -98,16 +98,19 @@ unit-clients: setup-test setup-clients
 	$(BIN)/python -m pytest tests/clients $(COMMANDS)
 
 # The two that compute: one for each core.
+CONSENSUS := $(addprefix tests/,consensus simulation p2p node)
+
 unit-consensus: setup-test
-	nice -n 10 $(BIN)/python -m pytest tests/consensus tests/simulation
+	nice -n 10 $(BIN)/python -m pytest $(CONSENSUS)
 
 unit-fast: setup-test
-	nice -n 10 $(BIN)/python -m pytest $(addprefix --ignore=tests/,live clients consensus simulation)
-	nice -n 10 $(BIN)/python -m tests.fuzz --seconds 20 --jobs 1
+	nice -n 10 $(BIN)/python -m pytest --ignore=tests/live --ignore=tests/clients $(CONSENSUS:%=--ignore=%)
 
-# The runtime again as plain Python: what the kernels compute must not depend on their compilation.
+# The runtime again as plain Python: what the kernels compute must not depend on their compilation. Then
+# the decoders of foreign bytes, for a moment.
 nojit: setup-test
 	NUMBA_DISABLE_JIT=1 DRET_EXAMPLES=few nice -n 10 $(BIN)/python -m pytest tests/runtime
+	nice -n 10 $(BIN)/python -m tests.fuzz --seconds 20 --jobs 1
 
 # Many seeds of the simulator; goes on where it was interrupted. SIMULATED: virtual seconds of each seed.
 SEEDS ?= 100
