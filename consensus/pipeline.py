@@ -89,7 +89,7 @@ class Candidate:
     """After this block; known once it is checked."""
 
     retry_at_ms: int | None = None
-    """Parked until this time."""
+    """Parked: when it is looked at again."""
 
 
 Imported = Callable[[TreeBlock, Candidate], None]
@@ -343,13 +343,14 @@ class Pipeline:
         if slot_now >= first_slot:
             return False
         wait_ms = first_slot * duration - self._out.wall_ms
-        self._park(candidate, self._out.now_ms + wait_ms)
+        # Once a slot at least: it may be our clock that is wrong, and be set meanwhile.
+        self._park(candidate, self._out.now_ms + min(wait_ms, duration))
         return True
 
     def _park(self, candidate: Candidate, at_ms: int) -> None:
         parked = [c for c in self._candidates.values() if c.retry_at_ms is not None]
         if len(parked) >= PARKED_MAX:
-            latest = max(parked, key=lambda c: c.retry_at_ms or 0)
+            latest = max(parked, key=lambda c: c.digest.slot)
             self.discard(latest.block_hash)
         candidate.retry_at_ms = at_ms
         self._set_parked_timer()

@@ -467,6 +467,21 @@ def test_an_author_whose_clock_is_a_minute_ahead_is_parked_and_the_others_go_on(
     assert all(node.best - node.finalized <= 4 for node in others)
 
 
+@pytest.mark.parametrize("behind_s", [40, 3_600])
+def test_a_node_whose_clock_was_behind_follows_as_soon_as_it_is_set(behind_s: int) -> None:
+    network = Network()
+    network.start().run(20)
+    network["v3"].clock_offset_ms = -1_000 * behind_s
+    network.run(60)
+    assert network["v3"].best < network["v0"].finalized - 10
+
+    network["v3"].clock_offset_ms = 0
+    network.run(6)
+
+    assert network["v3"].best >= network["v0"].best - 1
+    assert network["v3"].finalized >= network["v0"].finalized - 2
+
+
 def test_memory_is_bounded_over_a_long_run() -> None:
     network = Network(full=1)
     for a in network.nodes:
