@@ -18,7 +18,7 @@ from typing import Protocol
 
 import plyvel
 
-from node.errors import DiskFailed, StorageLocked, StorageUnusable, is_for_want_of_space
+from node.errors import DiskFailed, NodeError, StorageLocked, StorageUnusable, is_for_want_of_space
 
 SCHEMA = b"1"  # goes up when what is stored changes its form
 
@@ -136,7 +136,7 @@ class Database:
         """Open the database in the folder `path`, which is made when missing.
 
         Raises `StorageUnusable` when another process has it open, when it is damaged or was
-        written by another version of the software.
+        written by another version of the software; `DiskFailed` when the disk is full.
         """
         _refuse_incomplete(path)
         try:
@@ -156,6 +156,9 @@ class Database:
         try:
             database._check_schema(path)
             (path / _OWNER).write_text(f"{os.getpid()}\n")
+        except OSError as error:
+            database.close()
+            raise _why_not_opened(path, error) from error
         except BaseException:
             database.close()
             raise
@@ -303,9 +306,16 @@ def _refuse_incomplete(path: Path) -> None:
         raise _damaged(FileNotFoundError(f"{path / 'CURRENT'} is missing"))
 
 
-def _why_not_opened(path: Path, error: Exception) -> StorageUnusable:
+def _why_not_opened(path: Path, error: Exception) -> NodeError:
     text = str(error)
-    if isinstance(error, plyvel.IOError) and "lock" in text.lower():
+    if is_for_want_of_space(error):
+        return DiskFailed(
+            f"The database in {path} cannot be opened, the disk is full: {text}. Free some space; "
+            "what had been stored before is intact.",
+            is_full=True,
+        )
+    # LevelDB's words for a lock that is held. A file LOCK that cannot be made is another matter.
+    if isinstance(error, plyvel.IOError) and "IO error: lock " in text:
         return StorageLocked(
             f"The database in {path} is open in another process{_owner(path)}. Stop that one, "
             "or pass another --base-path."

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from node.database import Column, Database
-from node.errors import DiskFailed, StorageUnusable
+from node.errors import DiskFailed, StorageLocked, StorageUnusable
 
 WRITER = """
 import sys
@@ -131,9 +131,7 @@ def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
 
 
 def test_a_second_open_names_the_process_that_has_it(database: Database, tmp_path: Path) -> None:
-    with pytest.raises(
-        StorageUnusable, match=rf"another process \(process {os.getpid()}\)"
-    ) as said:
+    with pytest.raises(StorageLocked, match=rf"another process \(process {os.getpid()}\)") as said:
         Database.open(tmp_path / "db")
 
     assert said.value.exit_code == 9
@@ -195,6 +193,15 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(StorageUnusable, match="cannot be opened"):
         Database.open(tmp_path / "file" / "db")
+
+
+def test_a_lock_that_cannot_be_made_is_not_taken_for_one_that_is_held(tmp_path: Path) -> None:
+    (tmp_path / "db" / "LOCK").mkdir(parents=True)
+
+    with pytest.raises(StorageUnusable, match=r"cannot be opened: .* permissions") as said:
+        Database.open(tmp_path / "db")
+
+    assert not isinstance(said.value, StorageLocked)
 
 
 @contextmanager

@@ -243,6 +243,18 @@ def test_a_write_for_which_there_is_no_room_changes_nothing_that_was_stored(
     again.close()
 
 
+def test_a_database_on_a_full_disk_is_not_opened_and_not_called_damaged(small_disk: Path) -> None:
+    Database.open(small_disk / "db").close()
+    ballast = fill(small_disk)
+
+    with pytest.raises(DiskFailed, match="the disk is full") as failure:
+        Database.open(small_disk / "db")
+
+    assert failure.value.is_full
+    ballast.unlink()
+    Database.open(small_disk / "db").close()
+
+
 @pytest.mark.parametrize(
     ("error", "is_full"),
     [
