@@ -26,7 +26,7 @@ from runtime.state.range_proof import StateRange, prove_range
 from runtime.state.trie import Trie, TrieCommit
 
 STATE_VERSION = 1
-NODES_CACHED_MAX = 1 << 16  # in each of two generations; at some 500 bytes a node, 65 MB at most
+NODES_CACHED_MAX = 1 << 13  # in each of two generations; at some 500 bytes a node, 8 MB at most
 RECORDS_PRUNED_PER_BLOCK = 2  # more than one, so that a backlog goes away after pruning is set
 
 _DELTA = codec(list[tuple[bytes, bytes | None]])
