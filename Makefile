@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: setup devnet test lint unit-live unit-validators unit-clients unit-consensus unit-fast nojit soak-consensus soak-crash drill-recovery soak-rounds soak-auction soak-rpc fuzz bench bench-peers lock clean setup-test setup-clients
+.PHONY: setup devnet test lint unit-live unit-validators unit-clients unit-consensus unit-fast nojit soak-consensus soak-crash drill-recovery soak-rounds soak-auction soak-rpc soak chaos fuzz bench bench-peers lock clean setup-test setup-clients
 
 # The first Python 3.11 or 3.12 that really starts (a shim of another version does not).
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
@@ -85,7 +85,7 @@ lint: setup-test
 	nice -n 10 $(BIN)/pyright
 
 # Nodes and networks of their own, beside the devnet that the other live tests share.
-VALIDATORS := $(addprefix tests/live/test_,governance.py random_crashes.py remote_signer.py rpc_limits.py node.py)
+VALIDATORS := $(addprefix tests/live/test_,governance.py random_crashes.py chaos.py remote_signer.py rpc_limits.py node.py)
 COMMANDS := $(addprefix tests/live/test_,supervision.py command_line.py)
 
 unit-live: setup-test
@@ -142,6 +142,15 @@ soak-auction: setup-test
 SOAK_SECONDS ?= 600
 soak-rpc: setup-test
 	$(BIN)/python -m tests.live.rpc_soak --seconds $(SOAK_SECONDS)
+
+# Half an hour of a loaded devnet: memory, handles and finality have to stay flat.
+SOAK_MINUTES ?= 30
+soak: setup-test
+	$(BIN)/python -m tests.live.soak --minutes $(SOAK_MINUTES)
+
+# Validators in network namespaces of their own, on small disks, with wrong clocks.
+chaos: setup-test
+	$(BIN)/python -m tests.live.chaos $(ARGS)
 
 # A million inputs for each decoder of foreign bytes.
 fuzz: setup-test

@@ -111,6 +111,7 @@ async def witnessed(network: Governed) -> AsyncGenerator[tuple[Witness, NodePart
         chain=network.spec,
         base_path=network.folder / "witness",
         name="witness",
+        listen_address=network.host("witness"),
         port=0,
         rpc_port=0,
         prometheus_port=None,

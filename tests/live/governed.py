@@ -14,7 +14,6 @@ from tests.live.network import (
     ask_or_none,
     end,
     eventually,
-    finalized_at,
     free_port,
     run_dret,
     start_dret,
@@ -86,12 +85,20 @@ class Governed:
             *boot,
             *flags,
         )
-        eventually(lambda: ask_or_none(port, "system_health"), START_S)
+        eventually(lambda: self.ask(name, "system_health"), START_S)
+
+    def host(self, _name: str) -> str:
+        """The address at which others reach a node."""
+        return "127.0.0.1"
+
+    def ask(self, at: str, method: str, *params: object) -> Any:
+        """What a node answers; None while it does not."""
+        return ask_or_none(self.ports[at], method, *params)
 
     def addresses(self) -> dict[str, str]:
         """Where each node of the network is reached by others."""
         return {
-            name: f"/ip4/127.0.0.1/tcp/{port}/p2p/{peer_id_of(seed(name))}"
+            name: f"/ip4/{self.host(name)}/tcp/{port}/p2p/{peer_id_of(seed(name))}"
             for name, port in self.p2p_ports.items()
         }
 
@@ -113,7 +120,7 @@ class Governed:
 
     def overview(self, at: str = "alice") -> Overview:
         """Where the governance stands by the best block of a node."""
-        answer = ask_or_none(self.ports[at], "state_call", "AuthoritiesApi_overview", "0x")
+        answer = self.ask(at, "state_call", "AuthoritiesApi_overview", "0x")
         assert answer is not None, f"{at} does not answer\n{self.ends()}"
         return Overview.decode(bytes.fromhex(answer[2:]))
 
@@ -127,8 +134,14 @@ class Governed:
         for name in by[1:]:
             self.dret("vote", str(proposal_id), "aye", signer=name)
 
+    def final(self, at: str = "alice") -> tuple[int, str] | None:
+        """Number and hash of the last final block of a node; None while it does not answer."""
+        block_hash = self.ask(at, "chain_getFinalizedHead")
+        header = block_hash and self.ask(at, "chain_getHeader", block_hash)
+        return (int(header["number"], 16), block_hash) if header else None
+
     def finalized(self, at: str = "alice") -> int:
-        found = finalized_at(self.ports[at])
+        found = self.final(at)
         return 0 if found is None else found[0]
 
     def is_final_beyond(self, number: int, at: str = "alice") -> bool:
