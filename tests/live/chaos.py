@@ -146,7 +146,7 @@ def paused(run: Run) -> str:
 
 
 def two_gone(run: Run) -> str:
-    """Two of four are killed: finality stops, authoring backs off, all resumes on their return."""
+    """Two of four are killed: finality stops, and all resumes when they are back."""
     lab = run.lab
     for name in (CHARLIE, DAVE):
         lab.stop(name, signal.SIGKILL)
@@ -377,6 +377,17 @@ def damaged(run: Run) -> str:
         else:
             lab.votes_again(DAVE, LOADED_S)
     return "; ".join(notes)
+
+
+def repaired(lab: Lab, home: Path) -> str:
+    """Repair a database as its message says, or, where the repair says so, begin without it."""
+    done = run_dret(lab.folder, "node", "repair", "-d", str(home), "--chain", str(lab.spec))
+    if done.returncode == 0:
+        return done.stdout.splitlines()[0].removesuffix(".")
+    assert done.returncode == STORAGE_UNUSABLE, done.stderr
+    assert "remove the folder db" in done.stderr, done.stderr
+    shutil.rmtree(home / "db")
+    return "beyond repair, fetched anew from the peers"
 
 
 def min_final(lab: Lab) -> int:
