@@ -49,6 +49,7 @@ from runtime.pallets.transaction_payment import Config as TransactionPaymentConf
 from runtime.pallets.transaction_payment import TransactionPayment
 from runtime.pallets.utility import Config as UtilityConfig
 from runtime.pallets.utility import Utility
+from runtime.past_orders import PastOrders
 from runtime.primitives.block import Block, Header
 from runtime.primitives.extrinsic import UncheckedExtrinsic, account_of, decode_extrinsic
 from runtime.primitives.grandpa import VOTERS_MAX
@@ -80,8 +81,8 @@ __all__ = [
 
 Json: TypeAlias = "bool | int | str | list[Json] | dict[str, Json] | None"
 
-BASE_EXTRINSIC_WEIGHT = 120_000_000
-"""120 us: decoding and verifying a signature, nonce, fee and events."""
+BASE_EXTRINSIC_WEIGHT = 125_000_000
+"""125 us: decoding and verifying a signature, nonce, fee and events; its hash among the block's."""
 
 BATCHED_CALLS_MAX = 1_024
 """A batch must fit into a block anyway; this bounds what is decoded before its weight is known."""
@@ -162,6 +163,8 @@ class Runtime:
         )
         self.trading = Trading(self._trading_config())
         self.trading.config.integrity()
+        limits = BlockLimits(c.block_weight_max, c.block_length_max, BASE_EXTRINSIC_WEIGHT)
+        self.orders = PastOrders(lambda: self._executive, self.trading, self.balances)
         self.authorities = Authorities(
             AuthoritiesConfig(
                 self.system,
@@ -170,6 +173,8 @@ class Runtime:
                 self.producer_registration,
                 self.trading,
                 self.payments,
+                self.orders,
+                limits,
                 c.session_blocks,
                 c.proposal_blocks,
                 c.timelock_blocks,
@@ -186,7 +191,7 @@ class Runtime:
             self.assembly,
             self.system,
             self.transaction_payment,
-            BlockLimits(c.block_weight_max, c.block_length_max, BASE_EXTRINSIC_WEIGHT),
+            limits,
             Versions(self.version.spec_version, self.version.transaction_version),
             self.metadata_digest,
         )

@@ -42,10 +42,11 @@ class ApiError(Exception):
 class _Target:
     """A call of one pallet instance, ready to be dispatched."""
 
-    __slots__ = ("cost", "function", "origin", "pallet", "tag", "weigh")
+    __slots__ = ("cost", "function", "name", "origin", "pallet", "tag", "weigh")
 
     def __init__(self, pallet: Pallet[Any], spec: CallSpec) -> None:
         self.pallet = pallet
+        self.name = spec.name
         self.function = spec.function
         self.origin: OriginKind = spec.origin
         self.tag = spec.tag
@@ -117,6 +118,11 @@ class Assembly:
         cost = target.cost
         weight = target.weigh(target.pallet, *msgspec.structs.astuple(inner))
         return CallCost(weight, cost.dispatch_class, cost.pays, cost.is_feeless)
+
+    def name_of(self, call: Struct) -> tuple[str, str]:
+        """The names of a decoded call's pallet and of itself."""
+        target = self._targets[_inner(call).__class__]
+        return target.pallet.pallet_name, target.name
 
     def origin_of(self, call: Struct) -> OriginKind:
         """Who may make a decoded call."""

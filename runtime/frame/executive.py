@@ -36,6 +36,7 @@ from runtime.frame.dispatch import (
 from runtime.frame.extensions import (
     SIGNED_EXTENSIONS,
     BlockLimits,
+    Checked,
     Draft,
     SignedExtension,
     reserve,
@@ -87,6 +88,7 @@ class Executive:
         self.limits = limits
         self._state = assembly.state
         self._system = system
+        self._payment = payment
         self._checker = ExtrinsicChecker(assembly, system, versions, metadata_digest)
         pallets = assembly.pallets
         self._on_initialize = [p.on_initialize for p in pallets if _has(p, "on_initialize")]
@@ -281,6 +283,22 @@ class Executive:
     def decode_extrinsic(self, extrinsic: bytes) -> Decoded:
         """The parts of an extrinsic, nothing checked. Raises `InvalidTransaction`."""
         return self._checker.decode(extrinsic)
+
+    def signed_at(self, extrinsic: bytes, number: int) -> Checked:
+        """An extrinsic whose signature and era hold in block `number` of the chain that is bound.
+
+        Under this version of the runtime. Raises `InvalidTransaction`.
+        """
+        decoded = self._checker.decode(extrinsic)
+        if decoded.signed is None:
+            raise InvalidTransaction(NoUnsignedValidator(), "nobody signed it")
+        checked = self._checker.check_signature(
+            decoded, decoded.signed, len(extrinsic), SignatureCache(), number
+        )
+        checked.fee = self._payment.compute_fee(
+            checked.length, checked.cost.weight, checked.cost.pays, checked.extra.tip
+        )
+        return checked
 
     def timestamp_of(self, extrinsics: Sequence[bytes]) -> int | None:
         """The time that a block's extrinsics tell, in Unix milliseconds; None if they do not."""

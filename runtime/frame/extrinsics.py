@@ -110,12 +110,21 @@ class ExtrinsicChecker:
         return Decoded(call, self._assembly.cost_of(call), signed)
 
     def check_signature(
-        self, decoded: Decoded, signed: SignedParts, length: int, signatures: SignatureCache
+        self,
+        decoded: Decoded,
+        signed: SignedParts,
+        length: int,
+        signatures: SignatureCache,
+        number: int | None = None,
     ) -> Checked:
-        """The extrinsic with its signer. Raises `InvalidTransaction`."""
+        """The extrinsic with its signer. Raises `InvalidTransaction`.
+
+        `number` is that of the block it is judged for, the current one by default.
+        """
         extra = signed.extra
         who = self._lookup(signed.address)
-        payload = signed.payload + self._implicit(extra)
+        current = self._system.block_number() if number is None else number
+        payload = signed.payload + self._implicit(extra, current)
         if len(payload) > PAYLOAD_MAX:
             payload = blake2_256(payload)
         if not signatures.is_valid(signed.signature, signed.encoded_signature, payload, who):
@@ -130,7 +139,7 @@ class ExtrinsicChecker:
             raise InvalidTransaction(CannotLookup(), "the address names no account")
         return who
 
-    def _implicit(self, extra: SignedExtra) -> bytes:
+    def _implicit(self, extra: SignedExtra, current: int) -> bytes:
         """Versions, genesis hash, hash of the era's first block, digest of the metadata or none."""
         era, genesis = extra.era, self._block_hash(0)
         digest = b"\x00"
@@ -138,7 +147,7 @@ class ExtrinsicChecker:
             digest = b"\x01" + self._metadata_digest()
         if era.is_immortal:
             return b"%b%b%b%b" % (self._versions, genesis, genesis, digest)
-        birth = era.birth(self._system.block_number())
+        birth = era.birth(current)
         return b"%b%b%b%b" % (self._versions, genesis, self._block_hash(birth), digest)
 
     def _block_hash(self, number: int) -> Hash:

@@ -29,6 +29,7 @@ from runtime.frame import (
     FixedBytes,
     InvalidBlock,
     MaxLen,
+    Moment,
     Pallet,
     SetId,
     Signed,
@@ -224,6 +225,19 @@ class Session(Pallet[Config]):
         found = [keys for account, keys in self.current_set() if account == who]
         registered = self.next_keys[who]
         return found if registered is None else [*found, registered]
+
+    def slot(self) -> Slot:
+        """The slot of the block."""
+        return self.config.aura.slot()
+
+    def end_of_slot(self, slot: int) -> Moment:
+        """When a slot is over; the time of its block is before that."""
+        return (slot + 1) * self.config.aura.config.slot_duration
+
+    def has_changed(self) -> bool:
+        """Whether another set has taken over in this block already."""
+        record = self.sets[self.config.grandpa.set_id()]
+        return record is not None and record.after_slot >= self.slot()
 
     def set_of_slot(self, slot: int) -> SetId | None:
         """The set that authored in a slot; None if it is not kept."""

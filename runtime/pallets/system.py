@@ -312,6 +312,10 @@ class System(Pallet[Config]):
         info = self.info(who)
         self.put(who, info, replace(info, providers=info.providers + 1))
 
+    def account_key(self, who: AccountId) -> bytes:
+        """The storage key of an account, by which proofs of it are read."""
+        return self.account.key_of(who)
+
     def account_exists(self, who: AccountId) -> bool:
         """Whether something provides for an account."""
         info = self.account[who]

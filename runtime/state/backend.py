@@ -1,6 +1,6 @@
 """What lies under an overlay: a readable state whose next trie root can be computed."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from runtime.primitives.types import Hash
@@ -53,6 +53,10 @@ class MemoryBackend:
     def storage_root(self, changes: Mapping[bytes, bytes | None]) -> TrieCommit:
         """The trie after `changes`."""
         return self._trie.update(changes)
+
+    def proof(self, keys: Iterable[bytes]) -> list[bytes]:
+        """What proves the values under keys, or their absence."""
+        return self._trie.proof(keys)
 
     def child(self, commit: TrieCommit) -> "MemoryBackend":
         """The state after `commit`, which was computed on this one."""

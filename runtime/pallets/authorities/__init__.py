@@ -9,7 +9,8 @@ A new member begins as a candidate: only when its node has given a sign of life 
 a row does it count, so that a dead node cannot cost the chain its quorum. Session then takes it
 into the set of validators step by step.
 
-Offences are proved by what a validator signed. The offender authors no more blocks in its session
+Offences are proved by what a validator signed: two blocks, two votes, or a receipt for an order
+that it then left out (`receipts.py`). The offender authors no more blocks in its session
 (at most f are so disabled, and its votes still count), and a proposal to remove it opens. Money is
 never taken.
 
@@ -106,6 +107,7 @@ from runtime.pallets.authorities.proposals import (
     count_votes,
     is_urgent,
 )
+from runtime.pallets.authorities.receipts import Receipts
 from runtime.pallets.authorities.records import Candidate, Overview, Upgrade, ValidatorView
 from runtime.pallets.authorities.recovery import Recovery
 from runtime.pallets.authorities.tags import tag_author_report, tag_heartbeat, tag_vote_report
@@ -133,7 +135,7 @@ HEARTBEAT_WEIGHT = 300_000_000  # up to two signatures
 HOOKS_WEIGHT = 4_000_000_000  # 100 members and as many proposals at the end of a session
 
 
-class Authorities(EvidenceApis, Recovery, Pallet[Config]):
+class Authorities(Receipts, EvidenceApis, Recovery, Pallet[Config]):
     members: StorageValue[Accounts]
     """Who decides; each runs a validator."""
 
@@ -207,7 +209,10 @@ class Authorities(EvidenceApis, Recovery, Pallet[Config]):
             self._advance(proposal_id)
 
     def on_finalize(self, number: int) -> None:
-        """Change the version when its time has come; end the session with its last block."""
+        """Keep what receipts are judged by; change the version when its time has come; end the
+        session with its last block.
+        """
+        self.note_block(number)
         upgrade = self.upgrade.get()
         if upgrade is not None and upgrade.at_block == number + 1:
             self._state.overlay.set(CODE_KEY, upgrade.code.encode())
@@ -324,7 +329,7 @@ class Authorities(EvidenceApis, Recovery, Pallet[Config]):
             who, slot = equivocating_author(record, sets[set_id + 1], first, second)
         except (BadProof, DecodeError) as error:
             raise InvalidEvidence from error
-        self._note_offence(set_id, OffenceKind.TWO_BLOCKS, slot, who)
+        self.note_offence(set_id, OffenceKind.TWO_BLOCKS, slot, who)
         return Pays.NO
 
     @call(6, weight=REPORT_WEIGHT, tag=tag_vote_report)
@@ -341,7 +346,7 @@ class Authorities(EvidenceApis, Recovery, Pallet[Config]):
             who = equivocating_voter(record, found)
         except (BadProof, DecodeError) as error:
             raise InvalidEvidence from error
-        self._note_offence(found.set_id, OffenceKind.TWO_VOTES, found.equivocation.round, who)
+        self.note_offence(found.set_id, OffenceKind.TWO_VOTES, found.equivocation.round, who)
         return Pays.NO
 
     @api("AuthoritiesApi_overview")
@@ -593,7 +598,8 @@ class Authorities(EvidenceApis, Recovery, Pallet[Config]):
         if who not in seen:
             self.seen.set([*seen, who])
 
-    def _note_offence(self, set_id: int, kind: OffenceKind, number: int, who: AccountId) -> None:
+    def note_offence(self, set_id: int, kind: OffenceKind, number: int, who: AccountId) -> None:
+        """Record a proved offence, once. Raises `DuplicateReport`."""
         key = offence_key(kind, number, who)
         offenders = self.offenders.get()
         if self.reports[set_id, key] or who in offenders:

@@ -2,8 +2,15 @@
 
 from runtime import frame
 from runtime.frame import U32, BlockNumber
+from runtime.frame.extensions import BlockLimits
 from runtime.frame.traits import Clock
-from runtime.pallets.authorities.ports import BlockReader, GatewaySeat, MarketSeat, OperatorSeat
+from runtime.pallets.authorities.ports import (
+    BlockReader,
+    GatewaySeat,
+    MarketSeat,
+    OperatorSeat,
+    OrderJudge,
+)
 from runtime.pallets.session import Session
 
 
@@ -25,6 +32,12 @@ class Config(frame.Config):
 
     gateway_seat: GatewaySeat
     """Takes the payment gateway that the members appoint."""
+
+    orders: OrderJudge
+    """Judges orders in blocks of the past."""
+
+    limits: BlockLimits
+    """How much a block can hold."""
 
     session_length: BlockNumber
     """Blocks of a session."""

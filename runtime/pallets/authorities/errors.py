@@ -93,3 +93,37 @@ class KeyTaken(frame.Error, index=21):
 
 class WrongRecoveryKey(frame.Error, index=22):
     """The change is not signed by the recovery key that the member has now."""
+
+
+class PromiseVoid(frame.Error, index=23):
+    """The receipt binds nobody here: its head is no recent block of this chain, or it is for no
+    block or for more than 64.
+    """
+
+
+class PromiseOpen(frame.Error, index=24):
+    """The last block of the promise has not been made: the order may still come."""
+
+
+class NotInBlocksOfPromise(frame.Error, index=25):
+    """The block does not count: it is outside of those of the promise, of the receipt's slot or an
+    earlier one, or too old.
+    """
+
+
+class NotPromisedByAuthor(frame.Error, index=26):
+    """The receipt is not signed by the key that made the block."""
+
+
+class OrderNotValidThen(frame.Error, index=27):
+    """In that block the order could not have been, or it came too late for its gate."""
+
+
+class PromiseKept(frame.Error, index=28):
+    """After the last block of the promise the sender's nonce was used: the order is in, or another
+    extrinsic is in its place.
+    """
+
+
+class NoRoomForOrder(frame.Error, index=29):
+    """The block was too full for the order."""

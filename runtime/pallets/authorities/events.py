@@ -1,7 +1,7 @@
 """What Authorities announces."""
 
 from runtime import frame
-from runtime.frame import U32, AccountId, BlockNumber, SetId
+from runtime.frame import U32, AccountId, BlockNumber, Hash, SetId
 from runtime.frame.dispatch import DispatchFailure
 from runtime.pallets.authorities.offences import OffenceKind
 from runtime.pallets.authorities.proposals import Action
@@ -112,3 +112,13 @@ class RecoveryKeySet(frame.Event, index=15):
 
     member: AccountId
     key: AccountId
+
+
+class ReceiptBroken(frame.Event, index=18):
+    """An order was left out of a block by the validator that had promised to include it."""
+
+    who: AccountId
+    order: Hash
+    """The order's extrinsic."""
+
+    block: BlockNumber

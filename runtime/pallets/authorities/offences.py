@@ -28,6 +28,9 @@ class OffenceKind(UnitEnum):
     UNRESPONSIVE = 2
     """It showed no sign of life for three sessions."""
 
+    BROKEN_RECEIPT = 3
+    """It left out an order that it had promised to include (`receipts.py`)."""
+
 
 class BadProof(Exception):
     """The proof proves nothing; the message says why."""

@@ -1,8 +1,9 @@
 """What Authorities asks of the chain, and the seats that its decisions fill."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from runtime.frame import AccountId, BlockNumber, Hash
+from runtime.frame import AccountId, Balance, BlockNumber, Hash, Moment, Nonce
+from runtime.pallets.system import AccountInfo
 from runtime.pallets.trading.decisions import MarketDecision
 from runtime.primitives.block import DigestItem
 
@@ -20,6 +21,40 @@ class BlockReader(Protocol):
 
     def deposit_log(self, item: DigestItem) -> None:
         """Add something to the block's digest."""
+        ...
+
+    def account_key(self, who: AccountId) -> bytes:
+        """The storage key of an account, by which proofs of it are read."""
+        ...
+
+
+class PastOrder(NamedTuple):
+    """An order as it was, or would have been, in a block."""
+
+    who: AccountId
+    nonce: Nonce
+    fee: Balance
+    """The most that it could cost: what is withdrawn before its call."""
+
+    weight: int
+    """Picoseconds that it needs in a block at most."""
+
+    length: int
+    gate_ms: Moment | None
+    """From when on its interval takes no orders; none if it names no interval."""
+
+
+class OrderJudge(Protocol):
+    """What can be said of an order in a block of the past."""
+
+    def order_at(self, extrinsic: bytes, number: BlockNumber) -> PastOrder | None:
+        """An order by its extrinsic; none if signature or era did not hold in block `number`, or it
+        is no order.
+        """
+        ...
+
+    def can_pay(self, account: AccountInfo, fee: Balance) -> bool:
+        """Whether an account as it was could pay a fee and live on."""
         ...
 
 
