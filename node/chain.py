@@ -10,17 +10,20 @@ are those of the database. Heights and hashes of finalized blocks never change.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from consensus import aura, effects
 from consensus.aura import BadHeader
 from consensus.events import Built, Executed, Verdict
+from consensus.grandpa.records import SLOT_KEY
 from consensus.grandpa.vote_graph import BlockRef
 from consensus.ports import LoadedState, SignerMark
 from node.bill_archive import HISTORY_BEGIN_KEY, ArchivedDays, forgotten_by
 from node.database import NUMBER_BYTES, Batch, Column, Database
 from node.errors import StorageUnusable
+from node.filling import fill_promised, fill_ready
 from node.recoveries import UnknownBlock as UnknownBlock
 from node.recoveries import make_link, override_fault, override_of
 from node.state_store import StateDiscarded, StateStore, StateView, decode_delta, encode_delta
@@ -45,8 +48,6 @@ BODY = codec(list[bytes])
 
 NUMBER_MAX = 1 << 32  # heights are stored in 4 bytes
 TIMESTAMP_DRIFT_MAX_MS = 30_000  # as Substrate's; a block further ahead is not wrong, but early
-SLICE_CHECK = 8  # extrinsics applied between two looks at the clock while a block is built
-SKIPPED_MAX = 8  # extrinsics too large for the rest of a block before it counts as full
 PROOF_HEADERS_MAX = 4_096  # of 200 bytes each; justifications come much more often
 RETIRED_MAX = 64  # blocks of lost branches; a fork of four validators has a few
 CHANGED_KEPT = 512  # as many blocks as may be unfinalized; subscribers are told of each at once
@@ -278,6 +279,11 @@ class Chain:
         """The runtime under which blocks on a state run. Raises `UnknownVersion`."""
         return self.runtime.of_code(state.get(CODE_KEY))
 
+    def last_authored_slot(self) -> int:
+        """The last slot in which this node began a block; -1 before the first."""
+        data = self._database.get(Column.VOTER, SLOT_KEY)
+        return -1 if data is None else int.from_bytes(data, "little")
+
     def loaded_state(
         self, marks: tuple[SignerMark, ...], is_signer_away: bool = False
     ) -> LoadedState:
@@ -353,42 +359,31 @@ class Chain:
         ready: Iterator[tuple[Hash, bytes]],
         reject: Callable[[Hash], None],
         now_ms: Callable[[], int],
+        promised: Sequence[tuple[Hash, bytes]] = (),
     ) -> Built:
-        """Build an unsealed block from the `ready` extrinsics; `reject` drops what is invalid.
+        """Build an unsealed block of what was `promised` and the `ready` extrinsics.
 
-        Ends at the deadline, or when the block is full.
+        Ends at the deadline, or when the block is full; `reject` drops what is invalid.
         """
         state = self.state_at(request.parent_hash)
         overlay = Overlay(state)
-        included: list[bytes] = []
         try:
             runtime = self.runtime_of(state)
             proof = self._handoff_proof(runtime, state)
             runtime.initialize_block(overlay, _new_header(request))
-            for extrinsic in runtime.inherents(request.timestamp_ms, proof, request.recovery):
+            inherents = runtime.inherents(request.timestamp_ms, proof, request.recovery)
+            for extrinsic in inherents:
                 runtime.apply_extrinsic(overlay, extrinsic, self.signatures)
-                included.append(extrinsic)
         except (InvalidBlock, InvalidTransaction, UnknownVersion) as error:
             # The clock went back behind the parent's time, for instance.
             return Built(request.slot, request.parent_hash, None, (), str(error))
-        skipped = 0
-        for count, (digest, extrinsic) in enumerate(ready):
-            if count % SLICE_CHECK == 0 and now_ms() >= request.deadline_ms:
-                break
-            try:
-                runtime.apply_extrinsic(overlay, extrinsic, self.signatures)
-            except InvalidTransaction as error:
-                if error.exhausts_resources:
-                    skipped += 1
-                    if skipped > SKIPPED_MAX:
-                        break
-                elif not error.is_future:
-                    reject(digest)
-                continue
-            included.append(extrinsic)
+        apply = partial(runtime.apply_extrinsic, overlay, signatures=self.signatures)
+        kept = fill_promised(apply, promised)
+        rest = fill_ready(apply, ready, kept, reject, lambda: now_ms() >= request.deadline_ms)
+        body = (*inherents, *kept.values(), *rest)
         header = runtime.finalize_block(overlay)
-        self._built = Outcome(header, tuple(included), overlay.commit())
-        return Built(request.slot, request.parent_hash, header, tuple(included))
+        self._built = Outcome(header, body, overlay.commit())
+        return Built(request.slot, request.parent_hash, header, body)
 
     def _handoff_proof(self, runtime: Runtime, state: StateView) -> bytes | None:
         """The proof of finality that a state waits for, if we have it."""

@@ -8,9 +8,10 @@ from node.chain import Chain
 from node.handoffs import Handoffs
 from node.market_feed import MarketFeed
 from node.market_view import MarketView
-from node.pool import Pool
-from node.rpc_ports import NetworkView
-from rpc.ports import Json
+from node.pool import Pool, PoolError
+from node.receipts import ReceiptRefused, Receipts
+from node.rpc_ports import NetworkView, refused
+from rpc.ports import Json, PortError
 from runtime.primitives.types import Hash
 from runtime.state.overlay import Overlay
 
@@ -26,6 +27,7 @@ class DretAdapter:
         is_authority: bool,
         network: NetworkView,
         market: MarketView,
+        receipts: Receipts,
     ) -> None:
         self._chain = chain
         self._pool = pool
@@ -33,6 +35,7 @@ class DretAdapter:
         self._is_authority = is_authority
         self._network = network
         self._market = market
+        self._receipts = receipts
         self._feed = MarketFeed(chain, market)
         self._handoffs = Handoffs(chain, self._set_id_now)
 
@@ -49,7 +52,27 @@ class DretAdapter:
             "peers": len(self._network.peers()),
             "pool": len(self._pool),
             "pid": os.getpid(),
+            "receipts": self._receipts.count(),
             "market": self._market.status(),
+        }
+
+    async def submit_with_receipt(self, extrinsic: bytes, blocks: int) -> Mapping[str, Json]:
+        """Take an order in and promise to include it."""
+        try:
+            receipt = await self._receipts.give(extrinsic, blocks)
+        except PoolError as error:
+            raise refused(error, extrinsic) from error
+        except ReceiptRefused as error:
+            raise PortError(str(error)) from error
+        promise = receipt.promise
+        return {
+            "order": "0x" + promise.order.hex(),
+            "head": {"number": promise.head_number, "hash": "0x" + promise.head_hash.hex()},
+            "blocks": promise.blocks,
+            "afterSlot": promise.after_slot,
+            "validator": "0x" + receipt.validator.hex(),
+            "signature": "0x" + receipt.signature.hex(),
+            "receipt": "0x" + receipt.encode().hex(),
         }
 
     async def bill(self, account: bytes, first: int, last: int) -> Mapping[str, Json]:

@@ -10,7 +10,7 @@ own driver, tests the same ones.
 import logging
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -82,8 +82,11 @@ class Engine:
         notifications: Notifications,
         rng: random.Random,
         instruments: Instruments,
+        promised: Callable[[int], Sequence[tuple[Hash, bytes]]] = lambda number: (),
     ) -> None:
+        """`promised` are the extrinsics that block `number` has to have if they are valid in it."""
         self.core = core
+        self._promised = promised
         self._chain = chain
         self._pool = pool
         self._signer = signer
@@ -173,7 +176,8 @@ class Engine:
 
     def _build(self, effect: effects.Build) -> events.Built:
         ready = ((entry.hash, entry.extrinsic) for entry in self._pool.ready())
-        built = self._chain.build(effect, ready, self._reject, self._clock.monotonic_ms)
+        promised = self._promised(effect.number)
+        built = self._chain.build(effect, ready, self._reject, self._clock.monotonic_ms, promised)
         self._instruments.transactions.observe(len(built.extrinsics))
         return built
 

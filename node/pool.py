@@ -195,6 +195,10 @@ class Pool:
         """Whether the extrinsic of this hash waits here."""
         return digest in self._ready or digest in self._future
 
+    def is_ready(self, digest: bytes) -> bool:
+        """Whether the extrinsic of this hash could go into the next block."""
+        return digest in self._ready
+
     def get(self, digest: bytes) -> Entry | None:
         """The entry of this hash, ready or future."""
         return self._ready.get(digest) or self._future.get(digest)

@@ -228,7 +228,7 @@ class PoolAdapter:
         try:
             digest = self._pool.submit(extrinsic)
         except PoolError as error:
-            raise _refused(error, extrinsic) from error
+            raise refused(error, extrinsic) from error
         self._sent(digest, extrinsic)
         return digest
 
@@ -244,7 +244,7 @@ class PoolAdapter:
             digest = self._pool.submit(extrinsic)
             self._pool.watch(digest, tell)
         except PoolError as error:
-            raise _refused(error, extrinsic) from error
+            raise refused(error, extrinsic) from error
         self._sent(digest, extrinsic)
         return digest, lambda: self._pool.unwatch(digest, tell)
 
@@ -268,7 +268,8 @@ class PoolAdapter:
         return self._pool.ready_count, self._pool.future_count
 
 
-def _refused(error: PoolError, extrinsic: bytes) -> SubmissionRefused:
+def refused(error: PoolError, extrinsic: bytes) -> SubmissionRefused:
+    """The pool's refusal as RPC tells it."""
     reason = _REFUSALS[error.code]
     data: Json = str(error)
     if isinstance(error, pools.AlreadyImported):

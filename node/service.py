@@ -56,6 +56,7 @@ from node.pool import (
 )
 from node.port_holder import describe_taken
 from node.readings import read_node
+from node.receipts import Receipts
 from node.repair import finish_repair
 from node.rpc_ports import (
     ChainAdapter,
@@ -187,6 +188,14 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
     wire = NetworkWire(network, pool)
     heads = Heads(chain, pool)
     instruments = Instruments()
+    receipts = Receipts(
+        chain,
+        pool,
+        signer if config.is_validator else None,
+        clock,
+        config.base_path,
+        wire.pass_on,
+    )
     duties = Duties(
         chain, pool, signer if config.is_validator else None, wire.pass_on, rng, NODE_VERSION
     )
@@ -207,6 +216,7 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
         ),
         rng,
         instruments,
+        receipts.due,
     )
     view = NetworkView(network, config.is_single)
     market = MarketView(chain)
@@ -230,7 +240,7 @@ def _build(config: NodeConfig, spec: ChainSpec, clock: Clock, database: Database
                 lambda: not signer.is_away if config.remote_signer is not None else None,
             ),
             keys=KeysAdapter(signer),
-            dret=DretAdapter(chain, pool, config.name, config.is_validator, view, market),
+            dret=DretAdapter(chain, pool, config.name, config.is_validator, view, market, receipts),
             is_archive=config.state_pruning is None,
         ),
         stats,

@@ -22,7 +22,7 @@ async def submit_extrinsic(node: Node, extrinsic: HexBytes) -> Json:
     try:
         return to_hex(await node.pool.submit(extrinsic))
     except SubmissionRefused as refused:
-        raise _refusal(refused) from None
+        raise refusal(refused) from None
 
 
 @method("author_pendingExtrinsics")
@@ -53,7 +53,7 @@ async def watch_extrinsic(node: Node, sink: Sink, extrinsic: HexBytes) -> None:
     try:
         _, unsubscribe = await node.pool.submit_and_watch(extrinsic, tell)
     except SubmissionRefused as refused:
-        raise _refusal(refused) from None
+        raise refusal(refused) from None
     sink.on_close(unsubscribe)
 
 
@@ -113,7 +113,8 @@ def status_json(status: TransactionStatus) -> Json:
     return status.kind
 
 
-def _refusal(refused: SubmissionRefused) -> RpcError:
+def refusal(refused: SubmissionRefused) -> RpcError:
+    """The error of a submission that the pool refused."""
     return RpcError(refused.reason.code, str(refused), refused.data)
 
 

@@ -487,6 +487,13 @@ class DretPort(Protocol):
         """
         ...
 
+    async def submit_with_receipt(self, extrinsic: bytes, blocks: int) -> Mapping[str, Json]:
+        """Take an order into the pool and promise that it will be in within `blocks` blocks.
+
+        Raises `SubmissionRefused`, or `PortError` when this node promises nothing, or not this.
+        """
+        ...
+
     async def handoffs(self, set_id: int, count: int) -> Sequence[tuple[bytes, bytes, bool]]:
         """Up to `count` blocks at which a set of voters handed over, from set `set_id` on.
 

@@ -119,6 +119,17 @@ COMPONENTS: Mapping[str, Schema] = {
             "keys": listed(HEX),
         }
     ),
+    "Receipt": record(
+        {
+            "order": HASH,
+            "head": record({"number": NUMBER, "hash": HASH}),
+            "blocks": NUMBER,
+            "afterSlot": NUMBER,
+            "validator": HASH,
+            "signature": HEX,
+            "receipt": HEX,
+        }
+    ),
     "Header": record(
         {
             "parentHash": HASH,
@@ -318,6 +329,7 @@ RESULTS: Mapping[str, Schema] = {
     "dret_status": ANY_OBJECT,
     "dret_bill": ref("Bill"),
     "dret_subscribeMarket": ref("MarketMessage"),
+    "dret_submitWithReceipt": ref("Receipt"),
     "dret_handoffs": listed(
         either(
             record({"header": HEX, "justification": HEX}), record({"header": HEX, "recovery": HEX})

@@ -10,7 +10,7 @@ from node.keystore import Keystore
 from node.signing.marks import MESSAGE_BYTES
 from node.signing.port import KeysUnusable, Tell
 from node.signing.signer import Signer, SigningRefused
-from node.signing.statements import Heartbeat
+from node.signing.statements import Heartbeat, Pledge
 from runtime.primitives.grandpa import Message
 from runtime.primitives.session import SessionKeys
 from runtime.primitives.types import AccountId
@@ -47,6 +47,13 @@ class LocalSigner:
     ) -> None:
         """Sign a sign of life."""
         then(self._signer.sign_heartbeat(public, heartbeat))
+
+    async def sign_pledge(self, public: bytes, pledge: Pledge) -> bytes:
+        """The signature of a promise. Raises `KeysUnusable`."""
+        try:
+            return self._signer.sign_pledge(public, pledge)
+        except SigningRefused as error:
+            raise KeysUnusable(str(error)) from error
 
     def insert(self, key_type: str, suri: str, public: bytes) -> None:
         """Store a session key. Raises `KeysUnusable`."""

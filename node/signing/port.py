@@ -6,7 +6,7 @@ from typing import Protocol
 from consensus.effects import Sign
 from consensus.events import Event
 from consensus.ports import SignerMark
-from node.signing.statements import Heartbeat
+from node.signing.statements import Heartbeat, Pledge
 from runtime.primitives.session import SessionKeys
 from runtime.primitives.types import AccountId
 
@@ -42,6 +42,10 @@ class SessionSigner(Protocol):
         self, public: bytes, heartbeat: Heartbeat, then: Callable[[bytes], None]
     ) -> None:
         """Hand the signature to `then`, at once or later; to nobody when it cannot be had."""
+        ...
+
+    async def sign_pledge(self, public: bytes, pledge: Pledge) -> bytes:
+        """The signature of a promise. Raises `KeysUnusable`."""
         ...
 
     def insert(self, key_type: str, suri: str, public: bytes) -> None:

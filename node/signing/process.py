@@ -182,6 +182,8 @@ class Desk:
                 signature = self._signer.sign_seal(request.public, request.header)
             case protocol.SignHeartbeat():
                 signature = self._signer.sign_heartbeat(request.public, request.heartbeat)
+            case protocol.SignPledge():
+                signature = self._signer.sign_pledge(request.public, request.pledge)
             case protocol.ProveOwnership():
                 if self._owner not in (None, request.owner):
                     raise SigningRefused("the keys are for another account (--owner)")

@@ -14,7 +14,7 @@ from typing import Annotated
 import trio
 
 from consensus.ports import SignerMark
-from node.signing.statements import Heartbeat
+from node.signing.statements import Heartbeat, Pledge
 from runtime.primitives.block import Header
 from runtime.primitives.grandpa import Message, SignedMessage
 from runtime.primitives.scale import U8, DecodeError, Enum, FixedBytes, MaxLen, Struct
@@ -76,6 +76,13 @@ class ProveOwnership(Request, index=4):
 
 class DrawKeys(Request, index=5):
     """New session keys. Answered with `Drawn`, `Refused` or `Failed`."""
+
+
+class SignPledge(Request, index=6):
+    """A promise to include an order. Answered as `SignHeartbeat` is."""
+
+    public: AuthorityId
+    pledge: Pledge
 
 
 class Mark(Struct):

@@ -25,7 +25,7 @@ from node.signing import protocol
 from node.signing.marks import MESSAGE_BYTES
 from node.signing.port import KeysUnusable, Tell
 from node.signing.protocol import Answer, Connection, ConnectionBroken, Request
-from node.signing.statements import Heartbeat
+from node.signing.statements import Heartbeat, Pledge
 from runtime.primitives.crypto import Scheme, verify
 from runtime.primitives.grandpa import Message, vote_payload
 from runtime.primitives.session import SessionKeys
@@ -114,6 +114,11 @@ class RemoteSigner:
                     log.debug("A sign of life was not signed: %s", self.reason)
 
         self._ask_if_idle(_Asked(protocol.SignHeartbeat(public, heartbeat), done))
+
+    async def sign_pledge(self, public: bytes, pledge: Pledge) -> bytes:
+        """Ask for the signature of a promise. Raises `KeysUnusable`."""
+        answer = await self._answer(protocol.SignPledge(public, pledge), protocol.Signed)
+        return answer.signature
 
     def insert(self, key_type: str, suri: str, public: bytes) -> None:
         """Raises `KeysUnusable`: a secret does not travel to the signer through the node."""
@@ -318,6 +323,8 @@ def _check(request: Request, answer: Answer) -> None:
             scheme, payload = Scheme.SR25519, pre_hash(request.header)
         case (protocol.SignHeartbeat(), protocol.Signed()):
             scheme, payload = Scheme.SR25519, request.heartbeat.payload()
+        case (protocol.SignPledge(), protocol.Signed()):
+            scheme, payload = Scheme.SR25519, request.pledge.payload()
         case _:
             raise ConnectionBroken(
                 f"it answers {type(request).__name__} with {type(answer).__name__}"

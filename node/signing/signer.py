@@ -1,4 +1,4 @@
-"""Signs what it can read and judge: votes, seals, signs of life, proofs of ownership. Else nothing.
+"""Signs what it can read and judge: votes, seals, signs of life, promises, proofs of ownership.
 
 The rule of votes: of each set, round and stage at most one, and none at or below the key's mark
 unless it is the one that was signed; then the stored signature is given again. The rule of seals:
@@ -14,7 +14,7 @@ from consensus.grandpa.records import stage_of
 from consensus.ports import SignerMark
 from node.keystore import Keystore
 from node.signing.marks import Marks, SealMark, VoteMark
-from node.signing.statements import Heartbeat
+from node.signing.statements import Heartbeat, Pledge
 from runtime.primitives.block import Header, Seal
 from runtime.primitives.crypto import KeyPair
 from runtime.primitives.grandpa import Message, vote_payload
@@ -83,6 +83,10 @@ class Signer:
     def sign_heartbeat(self, public: bytes, heartbeat: Heartbeat) -> bytes:
         """The signature of a sign of life."""
         return self._pair("aura", public).sign(heartbeat.payload())
+
+    def sign_pledge(self, public: bytes, pledge: Pledge) -> bytes:
+        """The signature of a promise. No two exclude each other, so none needs a mark."""
+        return self._pair("aura", public).sign(pledge.payload())
 
     def prove_ownership(self, keys: SessionKeys, owner: AccountId) -> bytes:
         """The proof that both keys, which are here, go to an account."""

@@ -15,7 +15,6 @@ from consensus.events import Built, Verdict
 from consensus.ports import LoadedState
 from node.chain import (
     CHANGED_KEPT,
-    SKIPPED_MAX,
     TIMESTAMP_DRIFT_MAX_MS,
     Chain,
     ProofTooLong,
@@ -23,6 +22,7 @@ from node.chain import (
 )
 from node.database import Column
 from node.errors import DiskFailed, StorageUnusable
+from node.filling import SKIPPED_MAX
 from node.state_store import StateDiscarded
 from runtime.frame.validity import ExhaustsResources, Future
 from runtime.primitives.block import Digest, Header

@@ -51,7 +51,9 @@ class Desk:
         chain = SimpleNamespace(
             loaded_state=lambda marks, is_signer_away: None,
             execute=self._execute,
-            build=lambda effect, ready, reject, now_ms: events.Built(effect.slot, HASH, HEADER),
+            build=lambda effect, ready, reject, now_ms, promised: events.Built(
+                effect.slot, HASH, HEADER
+            ),
             write=self._write,
         )
         wire = SimpleNamespace(

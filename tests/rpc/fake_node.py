@@ -453,6 +453,7 @@ class FakeDret:
         self.answer: Callable[[], Mapping[str, Json]] = lambda: {"best": 0, "pid": 4711}
         self.unreadable: set[bytes] = set()
         self.blocks_made = 0
+        self.no_receipts: PortError | None = None
 
     async def status(self) -> Mapping[str, Json]:
         return self.answer()
@@ -491,6 +492,19 @@ class FakeDret:
         self.blocks_made += 1
         head = b'{"hash":"0x%b","number":1,"time_ms":1,' % block_hash.hex().encode()
         return head + CHANGES
+
+    async def submit_with_receipt(self, extrinsic: bytes, blocks: int) -> Mapping[str, Json]:
+        if self.no_receipts is not None:
+            raise self.no_receipts
+        return {
+            "order": "0x" + blake2_256(extrinsic).hex(),
+            "head": {"number": 7, "hash": "0x" + bytes(32).hex()},
+            "blocks": blocks,
+            "afterSlot": 9,
+            "validator": "0x" + bytes(32).hex(),
+            "signature": "0x" + bytes(64).hex(),
+            "receipt": "0x00",
+        }
 
     async def handoffs(self, set_id: int, count: int) -> list[tuple[bytes, bytes, bool]]:
         found = [(b"header", b"justification", False), (b"header", b"link", True)]

@@ -167,6 +167,7 @@ def calls(server: Running) -> dict[str, list[Any]]:
         "grandpa_proveFinality": [1],
         "dret_bill": [ALICE_ADDRESS, 1, 2],
         "dret_handoffs": [0],
+        "dret_submitWithReceipt": [XT],
         "chainHead_v1_follow": [True],
         "chainHead_v1_header": ["?", block],
         "chainHead_v1_body": ["?", block],

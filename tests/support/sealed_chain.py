@@ -1,6 +1,6 @@
 """A chain on disk whose blocks are sealed and finalized by the development keys."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -74,6 +74,7 @@ class SealedChain:
         extrinsics: Iterable[bytes] = (),
         parent: Hash | None = None,
         recovery: RecoveryProof | None = None,
+        promised: Sequence[tuple[Hash, bytes]] = (),
     ) -> Header:
         """Build, seal and import a block; it is the best one when it is the highest.
 
@@ -94,7 +95,7 @@ class SealedChain:
             None if recovery is None else recovery.encode(),
         )
         ready = ((extrinsic_hash(extrinsic), extrinsic) for extrinsic in extrinsics)
-        built = chain.build(build, ready, _refuse, lambda: 0)
+        built = chain.build(build, ready, _refuse, lambda: 0, promised)
         assert built.header is not None, built.reason
         authors = self.runtime.aura_authorities(Overlay(chain.state_at(parent)))
         author = aura.author_of(self.slot, authors)

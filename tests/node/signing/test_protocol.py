@@ -21,8 +21,9 @@ from node.signing.protocol import (
     Request,
     reason_of,
 )
-from node.signing.statements import Heartbeat
+from node.signing.statements import Heartbeat, Pledge
 from runtime.primitives.grandpa import Precommit, Prevote, PrimaryPropose, SignedMessage
+from runtime.primitives.receipts import Promise
 from runtime.primitives.scale import DecodeError
 from runtime.primitives.session import SessionKeys
 from tests.p2p.nets import make_header
@@ -34,11 +35,13 @@ signed = st.none() | st.builds(SignedMessage, votes, bytes64, bytes32)
 keys = st.builds(SessionKeys, bytes32, bytes32)
 reasons = st.text(max_size=40)
 heartbeats = st.builds(Heartbeat, bytes32, u32, bytes32, u32, st.binary(max_size=32))
+pledges = st.builds(Pledge, bytes32, st.builds(Promise, bytes32, u32, bytes32, u32, u64))
 requests = st.one_of(
     st.builds(protocol.Hello, st.integers(0, 255)),
     st.builds(protocol.SignVote, bytes32, votes, u64, u64),
     st.builds(protocol.SignSeal, bytes32, u32.map(make_header)),
     st.builds(protocol.SignHeartbeat, bytes32, heartbeats),
+    st.builds(protocol.SignPledge, bytes32, pledges),
     st.builds(protocol.ProveOwnership, keys, bytes32),
     st.just(protocol.DrawKeys()),
 )

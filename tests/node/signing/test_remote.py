@@ -23,9 +23,10 @@ from node.signing.port import KeysUnusable
 from node.signing.process import SignerConfig, run_signer
 from node.signing.protocol import Connection
 from node.signing.remote import RemoteSigner
-from node.signing.statements import Heartbeat
+from node.signing.statements import Heartbeat, Pledge
 from runtime.primitives.crypto import KeyPair, Scheme, verify
 from runtime.primitives.grandpa import Message, Prevote, vote_payload
+from runtime.primitives.receipts import Promise
 from runtime.primitives.session import SessionKeys, is_owned
 from tests.node.signing.test_signer import header_of
 
@@ -33,6 +34,7 @@ AURA = KeyPair.from_suri("//Alice", Scheme.SR25519)
 GRANDPA = KeyPair.from_suri("//Alice", Scheme.ED25519)
 KEYS = SessionKeys(AURA.public, GRANDPA.public)
 OWNER = b"o" * 32
+PLEDGE = Pledge(bytes(32), Promise(b"o" * 32, 7, b"h" * 32, 16, 99))
 HEARTBEAT = Heartbeat(bytes(32), 4, b"w" * 32, 17, b"1.0")
 WAIT_S = 20.0
 
@@ -147,8 +149,10 @@ async def test_a_signer_signs_what_a_validator_has_to_sign(place: Place) -> None
         await place.next(SignerReached)
         voted, sealed = await place.ask(vote(1)), await place.ask(seal(7))
         place.node.sign_heartbeat(AURA.public, HEARTBEAT, signatures.append)
+        promised = await place.node.sign_pledge(AURA.public, PLEDGE)
         proof = await place.node.prove_ownership(KEYS, OWNER)
 
+    assert verify(Scheme.SR25519, AURA.public, PLEDGE.payload(), promised)
     assert voted.signature and sealed.signature
     assert verify(Scheme.ED25519, GRANDPA.public, vote(1).payload, voted.signature)
     assert verify(Scheme.SR25519, AURA.public, seal(7).payload, sealed.signature)
@@ -272,6 +276,8 @@ async def test_without_a_signer_everything_is_lost_at_once_and_says_so(place: Pl
 
     place.node.sign(vote(1), place.tell)
     place.node.sign_heartbeat(AURA.public, HEARTBEAT, signatures.append)
+    with pytest.raises(KeysUnusable, match="does not answer"):
+        await place.node.sign_pledge(AURA.public, PLEDGE)
     with pytest.raises(KeysUnusable, match="does not answer"):
         await place.node.draw()
 
