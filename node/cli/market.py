@@ -24,6 +24,7 @@ from node.cli import (
     market_history,
     market_orders,
     market_prices,
+    market_receipts,
     market_reputation,
     market_rights,
     market_sealed,
@@ -85,6 +86,7 @@ for command in (
     market_rights.pairs,
     market_rights.provenance,
     market_watch.watch,
+    market_receipts.receipt_group,
 ):
     group.add_command(command)
 

@@ -6,6 +6,7 @@ its extrinsic; a call that fails names the market's error.
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, cast
 
 import asyncclick as click
@@ -26,6 +27,7 @@ from node.cli.chain_access import (
 from node.cli.chain_view import catalogue_of
 from node.cli.intervals import INTERVAL, INTERVAL_HELP, INTERVAL_MAX, When, number_of
 from node.cli.market_chain import CONNECTION
+from node.cli.market_receipts import RECEIPT, send_with_receipt
 from node.cli.transactions import Outcome, follow, signed
 from node.client.signing import ERA_BLOCKS
 from node.errors import NotFound
@@ -85,6 +87,7 @@ ORDER_ID = click.argument("order_id", type=click.IntRange(0, ORDER_ID_MAX))
 @AT
 @QUANTITY
 @click.option("--price", type=PRICE, help=f"{LIMIT_HELP} Default: a market order.")
+@RECEIPT
 @OUTPUT
 @signer_options
 @rpc_options
@@ -94,6 +97,7 @@ async def order(
     interval: When,
     quantity_wh: int,
     price: int | None,
+    receipt: Path | None,
     output: str,
     signer: Signer,
     node: NodeAddress,
@@ -110,7 +114,7 @@ async def order(
             call = calls.place_market_order(connection, when, number, quantity_wh)
         else:
             call = calls.place_orders(connection, when, [calls.Terms(number, price, quantity_wh)])
-        show(await send(link, signer, call), output)
+        show(await send(link, signer, call, receipt), output)
 
 
 @click.command()
@@ -118,6 +122,7 @@ async def order(
 @AT
 @BUY
 @SELL
+@RECEIPT
 @OUTPUT
 @signer_options
 @rpc_options
@@ -126,6 +131,7 @@ async def curve(
     interval: When,
     buy: Sequence[Step],
     sell: Sequence[Step],
+    receipt: Path | None,
     output: str,
     signer: Signer,
     node: NodeAddress,
@@ -136,24 +142,31 @@ async def curve(
         raise click.UsageError("A curve has at least one step: add --buy or --sell.")
     async with node_at(node) as link:
         when = await number_of(link, interval)
-        show(await send(link, signer, calls.place_orders(connection, when, terms)), output)
+        show(await send(link, signer, calls.place_orders(connection, when, terms), receipt), output)
 
 
 @click.command()
 @ORDER_ID
 @QUANTITY
 @click.option("--price", type=PRICE, required=True, help=LIMIT_HELP)
+@RECEIPT
 @OUTPUT
 @signer_options
 @rpc_options
 async def replace(
-    order_id: int, quantity_wh: int, price: int, output: str, signer: Signer, node: NodeAddress
+    order_id: int,
+    quantity_wh: int,
+    price: int,
+    receipt: Path | None,
+    output: str,
+    signer: Signer,
+    node: NodeAddress,
 ) -> None:
     """Put another limit and quantity in the place of an order."""
     async with node_at(node) as link:
         left_wh = await left_of(link, order_id)
         call = calls.replace_order(order_id, left_wh, price, quantity_wh)
-        show(await send(link, signer, call), output)
+        show(await send(link, signer, call, receipt), output)
 
 
 @click.command()
@@ -161,6 +174,7 @@ async def replace(
 @AT
 @BUY
 @SELL
+@RECEIPT
 @OUTPUT
 @signer_options
 @rpc_options
@@ -169,6 +183,7 @@ async def revise(
     interval: When,
     buy: Sequence[Step],
     sell: Sequence[Step],
+    receipt: Path | None,
     output: str,
     signer: Signer,
     node: NodeAddress,
@@ -182,18 +197,21 @@ async def revise(
         when = await number_of(link, interval)
         net_wh = await position_of(link, connection, when)
         call = calls.replace_orders(connection, when, net_wh, terms)
-        show(await send(link, signer, call), output)
+        show(await send(link, signer, call, receipt), output)
 
 
 @click.command()
 @ORDER_ID
+@RECEIPT
 @OUTPUT
 @signer_options
 @rpc_options
-async def cancel(order_id: int, output: str, signer: Signer, node: NodeAddress) -> None:
+async def cancel(
+    order_id: int, receipt: Path | None, output: str, signer: Signer, node: NodeAddress
+) -> None:
     """Take back what is not filled of an order."""
     async with node_at(node) as link:
-        show(await send(link, signer, calls.cancel_order(order_id)), output)
+        show(await send(link, signer, calls.cancel_order(order_id), receipt), output)
 
 
 @click.command()
@@ -244,11 +262,17 @@ async def position_of(link: Link, connection: int, interval: int) -> int:
     return sum(each.buy_wh - each.sell_wh for each in rights if each.connection == connection)
 
 
-async def send(link: Link, signer: Signer, call: bytes) -> Outcome:
-    """Sign a call and wait until a block has it. Raises `NodeError` if it is not done."""
+async def send(link: Link, signer: Signer, call: bytes, receipt: Path | None = None) -> Outcome:
+    """Sign a call and wait until a block has it. Raises `NodeError` if it is not done.
+
+    With a file for a receipt, the node has to promise inclusion first.
+    """
     catalogue = await catalogue_of(link)
     extrinsic = await signed(link, catalogue, signer.pair(), call, None, 0, ERA_BLOCKS)
-    outcome = await follow(link, extrinsic, "block", INCLUDED_S, lambda _: None)
+    if receipt is None:
+        outcome = await follow(link, extrinsic, "block", INCLUDED_S, lambda _: None)
+    else:
+        outcome = await send_with_receipt(link, extrinsic, receipt)
     outcome.check()
     return outcome
 

@@ -23,6 +23,7 @@ from runtime.runtime import SignatureCache
 from runtime.state.overlay import Overlay
 from tests.support.chains import MemoryChain
 from tests.support.governance import DEFAULT, prove_final
+from tests.support.receipts import author_at, promise_of
 
 
 class ChainLink:
@@ -34,6 +35,7 @@ class ChainLink:
     voters: Sequence[str] = DEFAULT[:3]
     proof_keys_max = 1_024
     is_up = True
+    promises = True
 
     def __init__(self, host: str, port: int) -> None:
         pass
@@ -156,6 +158,15 @@ class ChainLink:
             raise RpcFailed("author", 1010, "Invalid Transaction", error.code_text) from error
         self.chain.build([raw])
         return "0x" + blake2_256(raw).hex()
+
+    def dret_submitWithReceipt(self, extrinsic: str, blocks: int = 16) -> Any:
+        """A validator's promise, which the author of the next block keeps."""
+        if not self.promises:
+            raise RpcFailed("dret", 1041, "This node makes no blocks.", None)
+        raw = bytes.fromhex(extrinsic[2:])
+        receipt = promise_of(self.chain, author_at(self.chain.slot + 1), raw, blocks)
+        self.author_submitExtrinsic(extrinsic)
+        return {"receipt": "0x" + receipt.encode().hex()}
 
     def _number(self, block: str) -> int:
         hashes = ["0x" + header.hash().hex() for header in self.chain.headers]
