@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: setup devnet test lint unit-live unit-validators unit-clients unit-consensus unit-fast nojit soak-consensus soak-crash drill-recovery soak-rounds soak-auction soak-rpc soak chaos fuzz bench bench-peers lock clean setup-test setup-clients
+.PHONY: setup devnet test lint unit-live unit-validators unit-faults unit-clients unit-consensus unit-fast nojit soak-consensus soak-crash drill-recovery soak-rounds soak-auction soak-rpc soak chaos fuzz bench bench-peers lock clean setup-test setup-clients
 
 # The first Python 3.11 or 3.12 that really starts (a shim of another version does not).
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
@@ -72,8 +72,8 @@ devnet: setup
 # yields to it. Each part prints when it is done.
 test:
 	@$(MAKE) --no-print-directory -j 3 setup-test setup-clients
-	@$(MAKE) --no-print-directory -j 7 --output-sync=target \
-		unit-live unit-validators unit-clients unit-consensus unit-fast lint nojit
+	@$(MAKE) --no-print-directory -j 8 --output-sync=target \
+		unit-live unit-validators unit-faults unit-clients unit-consensus unit-fast lint nojit
 
 lint: setup-test
 	nice -n 10 $(BIN)/ruff format --check .
@@ -85,14 +85,18 @@ lint: setup-test
 	nice -n 10 $(BIN)/pyright
 
 # Nodes and networks of their own, beside the devnet that the other live tests share.
-VALIDATORS := $(addprefix tests/live/test_,governance.py random_crashes.py chaos.py remote_signer.py rpc_limits.py node.py)
+VALIDATORS := $(addprefix tests/live/test_,governance.py random_crashes.py rpc_limits.py node.py)
+FAULTS := $(addprefix tests/live/test_,chaos.py remote_signer.py)
 COMMANDS := $(addprefix tests/live/test_,supervision.py command_line.py)
 
 unit-live: setup-test
-	$(BIN)/python -m pytest tests/live $(VALIDATORS:%=--ignore=%) $(COMMANDS:%=--ignore=%)
+	$(BIN)/python -m pytest tests/live $(patsubst %,--ignore=%,$(VALIDATORS) $(FAULTS) $(COMMANDS))
 
 unit-validators: setup-test
 	$(BIN)/python -m pytest $(VALIDATORS)
+
+unit-faults: setup-test
+	$(BIN)/python -m pytest $(FAULTS)
 
 unit-clients: setup-test setup-clients
 	$(BIN)/python -m pytest tests/clients $(COMMANDS)

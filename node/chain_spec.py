@@ -104,8 +104,8 @@ def load_chain_spec(path: Path) -> ChainSpec:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigInvalid(
-            f"The chain specification {path} is not JSON: {error}. Get it again from somebody on the "
-            "chain: dret chain-spec build makes a new one, which is another chain."
+            f"The chain specification {path} is not JSON: {error}. Get it again from somebody on "
+            "the chain: dret chain-spec build makes a new one, which is another chain."
         ) from error
     return parse_chain_spec(content, str(path))
 

@@ -140,9 +140,9 @@ class Marks:
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             raise StorageUnusable(
                 f"The signing state {self.path} cannot be read: {error}. Without it the validator "
-                "could vote twice, and an older copy is no better. Move it and the keys in the keystore "
-                "away for good, start the node without --validator, give it new keys (dret authority "
-                "rotate-keys), and start it with --validator again."
+                "could vote twice, and an older copy is no better. Move it and the keys in the "
+                "keystore away for good, start the node without --validator, give it new keys "
+                "(dret authority rotate-keys), and start it with --validator again."
             ) from error
 
 

@@ -362,16 +362,14 @@ def damaged(run: Run) -> str:
             code = lab.processes.pop(DAVE).wait(LOADED_S)
             assert code == STORAGE_UNUSABLE, f"{kind}: code {code}"
             assert lab.has_said(DAVE, "dret node repair", since), f"{kind}: no advice"
-            done = run_dret(lab.folder, "node", "repair", "-d", str(home), "--chain", str(lab.spec))
-            assert done.returncode == 0, f"{kind}: {done.stderr}"
+            note = repaired(lab, home)
             lab.start(DAVE)
-            notes.append(f"{kind}: {done.stdout.splitlines()[0]}")
+            notes.append(f"{kind}: {note}")
         goal = lab.finalized()
         eventually(partial(lab.is_final_beyond, goal, DAVE), LOADED_S)
         if lab.has_said(DAVE, "ALARM (rolled back)", since):
-            lab.dret(
-                "rotate-keys", signer=CHARLIE, at=CHARLIE
-            )  # anybody's bring about the next set
+            # Anybody's new keys bring about the next set.
+            lab.dret("rotate-keys", signer=CHARLIE, at=CHARLIE)
             notes[-1] += " (and silent until the next set)"
             lab.votes_again(DAVE, 240)
         else:
