@@ -21,6 +21,7 @@ PARTS = ["reads", "custom", "apis", "subscriptions", "entries", "transfers", "re
 ALICE = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"
 VALUES: dict[str, Any] = {"u32": 1, "AccountId32": ALICE}
 TAKES_MORE = {
+    "Authorities_judge_receipt",
     "BlockBuilder_apply_extrinsic",
     "BlockBuilder_check_inherents",
     "BlockBuilder_inherent_extrinsics",
